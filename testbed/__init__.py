@@ -1,0 +1,1 @@
+"""What stands behind `make`: set up, start, deploy, check, stop."""

@@ -1,0 +1,78 @@
+"""Run a command and turn its failure into something a person can act on."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from testbed.errors import TestbedError
+from testbed.settings import ROOT
+
+_running: set[subprocess.Popen[str]] = set()
+
+
+def end_running() -> None:
+    """End every command that is still under way, with its children; for the way out after Ctrl-C."""
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def last_lines(text: str, count: int = 12) -> str:
+    """The last non-blank lines of an output."""
+    return "\n".join([line for line in text.splitlines() if line.strip()][-count:])
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    code: str,
+    sentence: str,
+    mend: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> str:
+    """Run to the end in a process group of its own and give back what it printed.
+
+    Args:
+        command: program and arguments.
+        code: error code if it fails.
+        sentence: what it means that it failed.
+        mend: the next step then.
+        environment: added to this process's own.
+        log: file that gets all of the output too.
+
+    Raises:
+        TestbedError: it exited non-zero or could not be started; `detail` has its last lines.
+    """
+    words = [str(word) for word in command]
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=os.environ | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TestbedError(code=code, sentence=sentence, mend=mend, detail=f"{words[0]}: {error.strerror}") from error
+    _running.add(process)
+    try:
+        output, _ = process.communicate()
+    finally:
+        _running.discard(process)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(output)
+    if process.returncode:
+        raise TestbedError(code=code, sentence=sentence, mend=mend, detail=last_lines(output))
+    return output

@@ -1,0 +1,194 @@
+"""The stack as Docker Compose services; needs nothing on this machine but Docker and Python's standard library."""
+
+import json
+import os
+import shutil
+import subprocess
+from typing import Any
+
+from testbed.commands import last_lines, run
+from testbed.errors import TestbedError
+from testbed.settings import ROOT, Settings
+from testbed.setup import digest
+
+FUNCTION_LOG = "/tmp/function.log"  # noqa: S108 -- inside the container, whose /tmp is its own
+SOURCES = ("docker-compose.yml", "mock_idp", "frontend", "localstack", "testbed", "lambda")
+
+
+def engine_version() -> str | None:
+    """The Docker engine's version, or None where no engine answers."""
+    if not shutil.which("docker"):
+        return None
+    command = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5)
+    except subprocess.TimeoutExpired:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def compose_version() -> str | None:
+    """The version of Compose v2, or None without it."""
+    answer = subprocess.run(["docker", "compose", "version", "--short"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def compose_answers() -> bool:
+    """Whether stacks can run in Compose here."""
+    return bool(engine_version() and compose_version())
+
+
+class ComposeStack:
+    """Builds, starts, watches and stops the containers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stamp = settings.folder / "images"
+
+    def running(self) -> bool:
+        """Whether any container of this stack runs."""
+        return any(service["State"] == "running" for service in self._services())
+
+    def up_to_date(self) -> bool:
+        """Whether every service is healthy and was built and started from what stands here now."""
+        services = self._services()
+        healthy = services and all(service.get("Health") == "healthy" for service in services)
+        return bool(healthy) and self._stamp.exists() and self._stamp.read_text() == self._fingerprint()
+
+    def states(self) -> dict[str, str]:
+        """Service → state and health."""
+        return {service["Service"]: service.get("Health") or service["State"] for service in self._services()}
+
+    def build_needed(self) -> bool:
+        """Whether the images differ from what stands here now."""
+        return not self._stamp.exists() or self._stamp.read_text() != self._fingerprint()
+
+    def build(self) -> None:
+        """Build the images."""
+        self._compose(
+            "build",
+            "--quiet",
+            code="build_failed",
+            sentence="The images could not be built.",
+            mend="check the network and that the base image can be pulled; PYTHON_IMAGE names another one",
+        )
+
+    def start(self) -> None:
+        """Start the services and wait until all are healthy, the deployment included.
+
+        Raises:
+            TestbedError: `service_died`, with the last lines of the service that is to blame.
+        """
+        timeout_s = str(int(self._settings.start_timeout_s))
+        try:
+            self._compose(
+                *("up", "--detach", "--remove-orphans", "--no-build", "--wait", "--wait-timeout", timeout_s),
+                code="service_died",
+                sentence="The services did not become healthy.",
+                mend="make logs",
+            )
+        except TestbedError as error:
+            broken = [name for name, state in self.states().items() if state not in {"healthy", "running"}]
+            if not broken:
+                raise
+            raise TestbedError(
+                code="service_died",
+                sentence=f"The service {broken[0]} did not become healthy.",
+                detail=self.log_tail(broken[0]) or error.detail,
+                mend=f"make logs S={broken[0]} MODE=compose, mend what it says, then make up",
+            ) from error
+        self._stamp.parent.mkdir(parents=True, exist_ok=True)
+        self._stamp.write_text(self._fingerprint())
+
+    def stop(self, *, volumes: bool = False) -> None:
+        """Remove the containers and networks, and with `volumes` the data too."""
+        self._compose(
+            *("down", "--remove-orphans", "--timeout", "8", *(["--volumes"] if volumes else [])),
+            code="stop_failed",
+            sentence="Docker could not stop the stack.",
+            mend="docker compose ls shows what is left",
+        )
+
+    def remove_images(self) -> None:
+        """Remove the images that were built for this stack."""
+        self._compose(
+            *("down", "--rmi", "local", "--volumes"),
+            code="stop_failed",
+            sentence="Docker could not remove the images.",
+            mend="docker image ls shows what is left",
+        )
+        self._stamp.unlink(missing_ok=True)
+
+    def log_tail(self, name: str) -> str:
+        """The last lines of a service's output."""
+        answer = subprocess.run(
+            self._words("logs", "--no-color", "--no-log-prefix", "--tail", "12", name),
+            **self._process(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return last_lines(answer.stdout + answer.stderr)
+
+    def follow(self, name: str | None) -> int:
+        """Show a service's output (or everybody's) and go on as it grows, until Ctrl-C."""
+        if name == "lambda":
+            words = self._words("exec", "-T", "localstack", "tail", "-n", "200", "-F", FUNCTION_LOG)
+        else:
+            words = self._words("logs", "--follow", "--tail", "200", *([name] if name else []))
+        return subprocess.call(words, **self._process())
+
+    def read_file(self, service: str, path: str) -> str:
+        """A file from inside a service's container; empty where it is not there."""
+        answer = subprocess.run(
+            self._words("exec", "-T", service, "cat", path),
+            **self._process(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return answer.stdout
+
+    def _services(self) -> list[dict[str, Any]]:
+        answer = subprocess.run(
+            self._words("ps", "--all", "--format", "json"),
+            **self._process(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        text = answer.stdout.strip()
+        if text.startswith("["):  # Compose before 2.21 prints one array, later ones an object a line
+            found: list[dict[str, Any]] = json.loads(text)
+            return found
+        return [json.loads(line) for line in text.splitlines()]
+
+    def _fingerprint(self) -> str:
+        """Changes when a source or a setting changes."""
+        return digest(*(ROOT / source for source in SOURCES), text=repr(sorted(self._environment().items())))
+
+    def _compose(self, *words: str, code: str, sentence: str, mend: str) -> None:
+        run(self._words(*words), environment=self._environment(), code=code, sentence=sentence, mend=mend)
+
+    def _words(self, *words: str) -> list[str]:
+        return ["docker", "compose", "--project-name", self._settings.stack, "--progress", "plain", *words]
+
+    def _process(self) -> dict[str, Any]:
+        return {"cwd": ROOT, "env": os.environ | self._environment()}
+
+    def _environment(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "BIND": settings.bind,
+            **{name: str(port) for name, port in settings.ports.items()},
+            "FRONTEND_URL": settings.frontend_url,
+            "IDP_PUBLIC_URL": settings.idp_url,
+            "OKTA_ISSUER": settings.issuer,
+            "OKTA_CLIENT_ID": settings.client_id,
+            "OKTA_AUDIENCE": settings.audience,
+            "OKTA_SCOPES": settings.scopes,
+            "ALLOWED_ORIGINS": settings.allowed_origins,
+            "API_URL": settings.api_url,
+            "WIDGET_ENGINE": settings.engine,
+            "PYTHON_IMAGE": settings.python_image,
+        }

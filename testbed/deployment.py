@@ -1,0 +1,63 @@
+"""What the deployer last did, kept in a file that the commands read."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+from testbed.settings import ROOT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The deployer's word on the stack.
+
+    Attributes:
+        state: `deploying`, `deployed`, `failed` (kept trying) or `waiting` (for the cloud or the issuer).
+        reason: why, where it is not deployed.
+        source: fingerprint of the template and the function's code that is meant.
+        key_ids: `kid`s of the key set that the function trusts.
+        api_url: where messages are posted, as the cloud itself knows it.
+    """
+
+    state: Literal["waiting", "deploying", "deployed", "failed"]
+    reason: str = ""
+    source: str = ""
+    key_ids: list[str] = field(default_factory=list)
+    api_url: str = ""
+    seconds: float = 0.0
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        draft.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """What stands in the file; None without one."""
+        try:
+            return cls.parse(path.read_text())
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """What a file's text says; None if it is empty."""
+        return cls(**json.loads(text)) if text else None
+
+
+def source_fingerprint() -> str:
+    """SHA-256 over names, sizes and modification times of everything that is deployed; cheap enough to ask often."""
+    found = hashlib.sha256()
+    application = ROOT / "lambda"
+    for top in (application / "template.yaml", application / "messages"):
+        for folder, folders, files in [(str(top.parent), [], [top.name])] if top.is_file() else os.walk(top):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            for name in sorted(files):
+                status = (Path(folder) / name).stat()
+                found.update(f"\0{folder}/{name}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    return found.hexdigest()

@@ -1,0 +1,283 @@
+"""Bring the stack up, take it down, say how it is: the same in both modes."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from testbed.compose import ComposeStack, compose_answers, compose_version, engine_version
+from testbed.deployment import Deployment
+from testbed.errors import TestbedError
+from testbed.http import fetch
+from testbed.progress import Progress
+from testbed.settings import ROOT, Mode, Settings
+from testbed.setup import Setup
+from testbed.smoke import smoke_test
+
+if TYPE_CHECKING:  # its dependencies are there only once the environment of the stack is
+    from testbed.native import NativeStack
+
+SERVICES = ("frontend", "mock-idp", "localstack", "deployer", "lambda")
+NATIVE_PIECES = ("stack", "localstack", "runtime", "function", "widget")
+
+
+def choose_mode(settings: Settings) -> tuple[Mode, str]:
+    """The mode and why; MODE decides, else what already runs, else whether a Docker engine answers.
+
+    Raises:
+        TestbedError: compose was asked for and there is no engine, or no Compose v2 (`no_docker`).
+    """
+    if settings.mode == "native":
+        return "native", "MODE=native"
+    if settings.mode is None and runs_natively(settings):
+        return "native", "it is the one that runs"
+    engine = engine_version()
+    compose = compose_version() if engine else None
+    if engine and compose:
+        return "compose", f"Docker {engine} answers" if settings.mode is None else "MODE=compose"
+    lack = "the Docker engine has no Compose v2" if engine else "no Docker engine answers"
+    if settings.mode == "compose":
+        raise TestbedError(
+            code="no_docker",
+            sentence=f"MODE=compose, but {lack}.",
+            mend="start Docker or install the docker-compose-plugin; or run without Docker: make up MODE=native",
+        )
+    return "native", lack
+
+
+def native_stack(settings: Settings, progress: Progress) -> "NativeStack":
+    """The native stack, from inside the environment that has what it needs.
+
+    Where this interpreter is another one, the whole command starts again in the right one.
+    """
+    environment = settings.home / "env/stack"
+    if sys.prefix != str(environment):
+        progress.close()
+        arguments = [str(environment / "bin/python"), "-B", "-m", "testbed", *sys.argv[1:]]
+        os.execv(arguments[0], arguments)  # noqa: S606 -- the same command in our own environment
+    from testbed.native import NativeStack  # noqa: PLC0415 -- see TYPE_CHECKING above
+
+    return NativeStack(settings)
+
+
+def runs_natively(settings: Settings) -> bool:
+    """Whether this stack was started as processes and not taken down since."""
+    return (settings.folder / "supervisord.pid").exists()
+
+
+def up(settings: Settings, progress: Progress) -> None:
+    """Everything set up, started, deployed, healthy and smoke-tested, then the URLs.
+
+    Raises:
+        TestbedError: what failed; whatever this call had started is stopped again.
+    """
+    began = time.monotonic()
+    mode, why = choose_mode(settings)
+    if mode == "native":
+        Setup(settings, progress).ensure(*NATIVE_PIECES)
+        native = native_stack(settings, progress)
+        progress.say(f"Gatehouse in native mode: {why}")
+        _up_native(native, settings, progress)
+    else:
+        progress.say(f"Gatehouse in compose mode: {why}")
+        _up_compose(ComposeStack(settings), settings, progress)
+    progress.say(summary(settings, time.monotonic() - began))
+
+
+def _up_native(stack: "NativeStack", settings: Settings, progress: Progress) -> None:
+    was_running = stack.running()
+    if not was_running:
+        check_ports(settings)
+
+    def start() -> None:
+        if not stack.up_to_date():
+            with progress.step("Processes started"):
+                stack.start()
+        _each_at_once(lambda name: _wait_healthy(stack, name, progress), list(stack.programs))
+        _smoke(settings, progress)
+
+    _undone_on_failure(start, stack.stop, progress, was_running=was_running)
+
+
+def _up_compose(stack: ComposeStack, settings: Settings, progress: Progress) -> None:
+    was_running = stack.running()
+    if not was_running:
+        check_ports(settings)
+
+    def start() -> None:
+        if stack.build_needed():
+            with progress.step("Images built"):
+                stack.build()
+        if not stack.up_to_date():
+            with progress.step("Services healthy, application deployed"):
+                stack.start()
+        _smoke(settings, progress)
+
+    _undone_on_failure(start, stack.stop, progress, was_running=was_running)
+
+
+def _undone_on_failure(
+    start: Callable[[], None], stop: Callable[[], None], progress: Progress, *, was_running: bool
+) -> None:
+    try:
+        start()
+    except BaseException:
+        if not was_running:
+            with progress.step("Stopped what had been started"):
+                stop()
+        raise
+
+
+def _each_at_once(do: Callable[[str], None], names: list[str]) -> None:
+    with ThreadPoolExecutor(len(names)) as pool:
+        futures = [pool.submit(do, name) for name in names]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        failures = [error for future in done if (error := future.exception())]
+        if failures:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise failures[0]
+
+
+def _wait_healthy(stack: "NativeStack", name: str, progress: Progress) -> None:
+    with progress.step(name) as step:
+        step.result = stack.wait_healthy(name)
+
+
+def _smoke(settings: Settings, progress: Progress) -> None:
+    with progress.step("Smoke test: page, issuer, API"):
+        smoke_test(settings)
+
+
+def check_ports(settings: Settings) -> None:
+    """Make sure that nobody else listens where the stack is to listen.
+
+    Raises:
+        TestbedError: `port_taken`, with who has it where that can be seen, and the variable that moves the service.
+    """
+    from testbed.ports import port_holder, port_is_free  # noqa: PLC0415 -- only on the way from nothing to running
+
+    for name, port in settings.ports.items():
+        if not port_is_free(settings.bind, port):
+            raise TestbedError(
+                code="port_taken",
+                sentence=f"Port {port} ({name}) is taken by {port_holder(port)}.",
+                mend=f"stop that program, or move ours: make up {name}={port + 1}",
+            )
+
+
+def down(settings: Settings, progress: Progress) -> None:
+    """Stop everything, in whatever mode it runs; nothing is left behind but keys and set-up."""
+    native = native_stack(settings, progress) if runs_natively(settings) else None
+    with progress.step("Stopped"):
+        if native:
+            native.stop()
+        if compose_answers() and (compose := ComposeStack(settings)).states():
+            compose.stop()
+
+
+def reset(settings: Settings, progress: Progress) -> None:
+    """Stop everything and delete this stack's data and keys."""
+    down(settings, progress)
+    with progress.step("Data and keys deleted"):
+        if compose_answers():
+            ComposeStack(settings).stop(volumes=True)
+        shutil.rmtree(settings.folder, ignore_errors=True)
+
+
+def status(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """How everything is: mode, services, URLs, versions, key ids.
+
+    Returns:
+        `{"mode", "healthy", "services": {name: {"state", "url", "healthy"}}, "page_url", "issuer", "api_url",
+        "deployment", "key_ids": {"issuer", "function"}, "versions"}`
+    """
+    urls = {
+        "frontend": settings.frontend_url,
+        "mock-idp": settings.idp_url,
+        "localstack": settings.cloud_url,
+    }
+    health = {
+        "frontend": fetch(settings.frontend_url + "/healthz", timeout_s=2),
+        "mock-idp": fetch(settings.idp_url + "/healthz", timeout_s=2),
+        "localstack": fetch(settings.cloud_url + "/_localstack/health", timeout_s=2),
+    }
+    mode, states, deployment = _inside(settings, progress)
+    services = {
+        name: {"state": states.get(name, "stopped"), "url": url, "healthy": health[name].status == 200}
+        for name, url in urls.items()
+    }
+    deployed = deployment is not None and deployment.state == "deployed"
+    services["deployer"] = {"state": states.get("deployer", "stopped"), "url": None, "healthy": deployed}
+    keys = fetch(settings.issuer + "/v1/keys", timeout_s=2).json()
+    cloud = health["localstack"].json()
+    return {
+        "mode": mode,
+        "healthy": all(service["healthy"] for service in services.values()),
+        "services": services,
+        "page_url": settings.frontend_url,
+        "issuer": settings.issuer,
+        "api_url": settings.api_url,
+        "deployment": deployment.state if deployment else None,
+        "key_ids": {
+            "issuer": [key["kid"] for key in keys["keys"]] if isinstance(keys, dict) and "keys" in keys else [],
+            "function": deployment.key_ids if deployment else [],
+        },
+        "versions": {
+            "python": sys.version.split()[0],
+            "localstack": cloud.get("version") if isinstance(cloud, dict) else None,
+        },
+    }
+
+
+def _inside(settings: Settings, progress: Progress) -> tuple[Mode | None, dict[str, str], Deployment | None]:
+    if runs_natively(settings):
+        return "native", native_stack(settings, progress).states(), Deployment.read(settings.deployment_file)
+    if compose_answers() and (states := (compose := ComposeStack(settings)).states()):
+        return "compose", states, Deployment.parse(compose.read_file("deployer", "/state/deployment.json"))
+    return None, {}, None
+
+
+def follow_logs(settings: Settings, progress: Progress, service: str | None) -> int:
+    """Show the output of a service (or of all) and go on as it grows, until Ctrl-C.
+
+    Raises:
+        TestbedError: nothing runs (`not_running`), or there is no such service (`no_service`).
+    """
+    if service not in {None, *SERVICES}:
+        raise TestbedError(
+            code="no_service",
+            sentence=f"There is no service {service}.",
+            mend=f"make logs S=<one of {', '.join(SERVICES)}>",
+        )
+    if runs_natively(settings):
+        return native_stack(settings, progress).follow(service)
+    if compose_answers() and (compose := ComposeStack(settings)).states():
+        return compose.follow(service)
+    raise TestbedError(code="not_running", sentence="The stack does not run.", mend="make up")
+
+
+def summary(settings: Settings, seconds: float) -> str:
+    """What a person wants to see when the stack is up."""
+    sign_in = "   sign in as alice@example.com or bob@example.com, Passw0rd!" if settings.uses_mock_issuer else ""
+    return (
+        f"\nUp in {seconds:.1f} s.\n\n"
+        f"  Page     {settings.frontend_url}{sign_in}\n"
+        f"  Issuer   {settings.issuer}\n"
+        f"  Cloud    {settings.cloud_url}\n"
+        f"  API      {settings.api_url}\n\n"
+        f"  make open shows the page, make status how it is, make test proves it, make down stops it."
+    )
+
+
+def set_up(settings: Settings, progress: Progress, *pieces: str) -> None:
+    """Make pieces of the set-up without starting anything."""
+    Setup(settings, progress).ensure(*pieces)
+
+
+def newest_trace() -> str | None:
+    """The newest Playwright trace that a failed test left, if any."""
+    traces = sorted((ROOT / "test-results").rglob("trace.zip"), key=lambda path: path.stat().st_mtime)
+    return str(traces[-1]) if traces else None

@@ -1,0 +1,339 @@
+"""The stack as plain processes under supervisord."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from testbed.commands import last_lines, run
+from testbed.deployment import Deployment, source_fingerprint
+from testbed.errors import TestbedError
+from testbed.http import fetch
+from testbed.settings import ROOT, Settings
+from testbed.setup import digest
+
+# Passed on from the shell; everything else that services see is set below, so that both modes see the same.
+INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
+UNIX_SOCKET_PATH_LIMIT = 100
+ALIVE = {"STARTING", "RUNNING"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A service of the stack.
+
+    Attributes:
+        name: as in `make logs S=<name>`; the same as the Compose service.
+        health_url: answers 200 when the service can be used; empty for the deployer, which writes a file.
+        sources: what it runs; a change there restarts it at the next `make up`.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    health_url: str
+    sources: tuple[Path, ...]
+
+
+class NativeStack:
+    """Starts, watches and stops the programs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.folder
+        self._conf = self._folder / "supervisord.conf"
+        self.programs = {program.name: program for program in self._programs()}
+
+    def running(self) -> bool:
+        """Whether this stack's supervisor answers."""
+        return self._supervisor() is not None
+
+    def up_to_date(self) -> bool:
+        """Whether everything runs as the settings and the sources now say."""
+        states = self.states()
+        current = self._conf.exists() and self._conf.read_text() == self._configuration()
+        return current and all(states.get(name) == "RUNNING" for name in self.programs)
+
+    def states(self) -> dict[str, str]:
+        """Program → supervisor's state (RUNNING, FATAL, …); empty when nothing runs."""
+        supervisor = self._supervisor()
+        if supervisor is None:
+            return {}
+        return {info["name"]: info["statename"] for info in supervisor.getAllProcessInfo()}
+
+    def start(self) -> None:
+        """Start the supervisor, or let a running one restart what changed and start what is down."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "logs").mkdir(exist_ok=True)
+        if not self.running():
+            self._end_orphans()
+            self._conf.write_text(self._configuration())
+            self._settings.deployment_file.unlink(missing_ok=True)
+            run(
+                [_supervisor_tool("supervisord"), "-c", self._conf],
+                code="supervisor_failed",
+                sentence="The process supervisor could not be started.",
+                mend="make down, then make up again; `make doctor` looks for causes",
+            )
+            return
+        self._conf.write_text(self._configuration())
+        for words in (["update"], ["start", "all"]):
+            run(
+                [_supervisor_tool("supervisorctl"), "-c", self._conf, *words],
+                code="supervisor_failed",
+                sentence="The running supervisor could not take the new settings.",
+                mend="make down, then make up again",
+            )
+
+    def wait_healthy(self, name: str) -> str:
+        """Wait until a program can be used; a word on it comes back.
+
+        Raises:
+            TestbedError: it died (`service_died`) or took too long (`service_slow`); with its last lines.
+        """
+        program = self.programs[name]
+        deadline = time.monotonic() + self._settings.start_timeout_s
+        reason = ""
+        while time.monotonic() < deadline:
+            if program.health_url:
+                answer = fetch(program.health_url, timeout_s=2)
+                if answer.status == 200:
+                    return ""
+                reason = f"{program.health_url} answers {answer.status or answer.body.decode(errors='replace')}"
+            else:
+                deployment = Deployment.read(self._settings.deployment_file)
+                if deployment and deployment.source == source_fingerprint():
+                    if deployment.state == "deployed":
+                        return f"deployed in {deployment.seconds} s"
+                    if deployment.state == "failed":
+                        raise TestbedError(
+                            code="deployment_failed",
+                            sentence="The application could not be deployed to LocalStack.",
+                            detail=last_lines(deployment.reason),
+                            mend="mend lambda/ as the lines above say, then make up",
+                        )
+                    reason = deployment.reason
+            if self.states().get(name) not in ALIVE:
+                raise TestbedError(
+                    code="service_died",
+                    sentence=f"The service {name} stopped while it was starting.",
+                    detail=self.log_tail(name),
+                    mend=f"make logs S={name}, mend what it says, then make up",
+                )
+            time.sleep(0.05)
+        raise TestbedError(
+            code="service_slow",
+            sentence=f"The service {name} was not healthy after {self._settings.start_timeout_s:.0f} s: {reason}.",
+            detail=self.log_tail(name),
+            mend=f"make logs S={name}; START_TIMEOUT_S gives it longer",
+        )
+
+    def stop(self) -> None:
+        """Stop everything and leave no process and no temporary folder; data that outlives a run stays."""
+        supervisor = self._supervisor()
+        if supervisor is not None:
+            pid = supervisor.getPID()
+            supervisor.shutdown()
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                psutil.Process(pid).wait(timeout=20)
+        self._end_orphans()
+        for path in (self._folder / "localstack", self._folder / "tmp", self._socket().parent):
+            if path != self._folder:
+                shutil.rmtree(path, ignore_errors=True)
+        for path in (
+            self._settings.deployment_file,
+            self._settings.deployment_file.with_name("function.zip"),
+        ):
+            path.unlink(missing_ok=True)
+
+    def follow(self, name: str | None) -> int:
+        """Show a program's output (or everybody's) and go on as it grows, until Ctrl-C."""
+        names = [name] if name else list(self.programs)
+        return subprocess.call(["tail", "-n", "200", "-F", *[str(self.log_file(each)) for each in names]])
+
+    def log_file(self, name: str) -> Path:
+        """Where a program's output goes."""
+        return self._folder / "logs" / f"{name}.log"
+
+    def log_tail(self, name: str) -> str:
+        """The last lines of a program's output."""
+        path = self.log_file(name)
+        return last_lines(path.read_text(errors="replace")) if path.exists() else ""
+
+    def _programs(self) -> Iterator[Program]:
+        settings = self._settings
+        python = sys.executable
+        yield Program(
+            name="mock-idp",
+            command=(python, "-m", "mock_idp"),
+            environment={
+                "BIND": settings.bind,
+                "IDP_PORT": str(settings.idp_port),
+                "IDP_PUBLIC_URL": settings.idp_url,
+                "IDP_STATE_DIR": str(self._folder / "mock-idp"),
+                "FRONTEND_URL": settings.frontend_url,
+            },
+            health_url=f"http://{settings.local_host}:{settings.idp_port}/healthz",
+            sources=(ROOT / "mock_idp",),
+        )
+        yield Program(
+            name="frontend",
+            command=(python, "-m", "frontend"),
+            environment={
+                "BIND": settings.bind,
+                "FRONTEND_PORT": str(settings.frontend_port),
+                "FRONTEND_URL": settings.frontend_url,
+                "OKTA_ISSUER": settings.issuer,
+                "OKTA_CLIENT_ID": settings.client_id,
+                "OKTA_SCOPES": settings.scopes,
+                "API_URL": settings.api_url,
+                "WIDGET_ENGINE": settings.engine,
+                "WIDGET_DIR": str(settings.home / "widget"),
+            },
+            health_url=f"http://{settings.local_host}:{settings.frontend_port}/healthz",
+            sources=(ROOT / "frontend",),
+        )
+        yield Program(
+            name="localstack",
+            command=(str(settings.home / "env/localstack/bin/python"), "-m", "localstack.runtime.main"),
+            environment=self._localstack_environment(),
+            health_url=f"http://{settings.local_host}:{settings.localstack_port}/_localstack/health",
+            sources=(ROOT / "localstack/process_executor/src",),
+        )
+        yield Program(
+            name="deployer",
+            command=(python, "-m", "testbed.deployer", "--watch"),
+            environment={
+                "STACK": settings.stack,
+                "AWS_ENDPOINT_URL": f"http://{settings.local_host}:{settings.localstack_port}",
+                "OKTA_ISSUER": settings.issuer,
+                "OKTA_AUDIENCE": settings.audience,
+                "OKTA_CLIENT_ID": settings.client_id,
+                "ALLOWED_ORIGINS": settings.allowed_origins,
+                "DEPLOYER_KEYS_URL": settings.keys_url,
+            },
+            health_url="",
+            sources=(
+                ROOT / "testbed/deployer.py",
+                ROOT / "testbed/deployment.py",
+                ROOT / "testbed/settings.py",
+            ),
+        )
+
+    def _localstack_environment(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "GATEWAY_LISTEN": f"{settings.bind}:{settings.localstack_port}",
+            "FILESYSTEM_ROOT": str(self._folder / "localstack"),
+            "TMPDIR": str(self._folder / "tmp"),
+            "XDG_CACHE_HOME": str(self._folder / "cache"),
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DISABLE_EVENTS": "1",
+            "DNS_ADDRESS": "0",
+            "DISABLE_CUSTOM_CORS_APIGATEWAY": "1",
+            "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "LAMBDA_RUNTIME_EXECUTOR": "process",
+            "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
+        }
+
+    def _configuration(self) -> str:
+        """Supervisord's configuration; the same settings and sources give the same text."""
+        lines = [
+            "[unix_http_server]",
+            f"file={_escaped(str(self._socket()))}",
+            "chmod=0700",
+            "[rpcinterface:supervisor]",
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+            "[supervisorctl]",
+            f"serverurl=unix://{_escaped(str(self._socket()))}",
+            "[supervisord]",
+            f"logfile={_escaped(str(self.log_file('supervisord')))}",
+            f"pidfile={_escaped(str(self._folder / 'supervisord.pid'))}",
+            f"directory={_escaped(str(ROOT))}",
+            *(["user=root"] if os.geteuid() == 0 else []),
+        ]
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        for program in self.programs.values():
+            environment = inherited | {
+                "PYTHONUNBUFFERED": "1",
+                "GATEHOUSE_STACK": str(self._folder),
+                "GATEHOUSE_SOURCE": digest(*program.sources)[:16],
+                **program.environment,
+            }
+            pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())
+            lines += [
+                f"[program:{program.name}]",
+                f"command={' '.join(_quoted(word) for word in program.command)}",
+                f"environment={pairs}",
+                f"stdout_logfile={_escaped(str(self.log_file(program.name)))}",
+                "stdout_logfile_maxbytes=10MB",
+                "stdout_logfile_backups=1",
+                "redirect_stderr=true",
+                "startsecs=0",
+                "autorestart=unexpected",
+                "stopasgroup=true",
+                "killasgroup=true",
+                "stopwaitsecs=8",
+            ]
+        return "\n".join(lines) + "\n"
+
+    def _socket(self) -> Path:
+        """The supervisor's socket: in the stack's folder, or where the path is shorter if that one is too long."""
+        path = self._folder / "supervisor.sock"
+        if len(str(path)) < UNIX_SOCKET_PATH_LIMIT:
+            return path
+        return Path(tempfile.gettempdir()) / f"gatehouse-{digest(text=str(path))[:12]}" / "supervisor.sock"
+
+    def _supervisor(self) -> Any:
+        """The supervisor's RPC interface, or None when none answers."""
+        path = self._socket()
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return None
+        proxy = xmlrpc.client.ServerProxy(
+            "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{path}")
+        )
+        try:
+            proxy.supervisor.getState()
+        except (OSError, xmlrpc.client.Error):
+            return None
+        return proxy.supervisor
+
+    def _end_orphans(self) -> None:
+        """End what an earlier run of this stack left behind, when its supervisor was killed, say."""
+        mine = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("GATEHOUSE_STACK") == str(self._folder):
+                    mine.append(process)
+        for process in mine:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
+        _, stubborn = psutil.wait_procs(mine, timeout=5)
+        for process in stubborn:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def _supervisor_tool(name: str) -> Path:
+    return Path(sys.executable).parent / name
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%").replace('"', '\\"')
+
+
+def _quoted(word: str) -> str:
+    return f'"{_escaped(word)}"' if " " in word else _escaped(word)

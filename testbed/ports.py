@@ -1,0 +1,38 @@
+"""Which ports are free, and who has those that are not."""
+
+import contextlib
+import socket
+
+
+def port_holder(port: int) -> str:
+    """Who listens on a port, as far as this user may see."""
+    try:
+        import psutil  # noqa: PLC0415 -- compose mode does without it
+    except ModuleNotFoundError:
+        return "another program"
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"
+
+
+def port_is_free(bind: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nobody listens on just now, all different."""
+    with contextlib.ExitStack() as sockets:
+        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for probe in found:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in found]

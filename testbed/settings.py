@@ -1,0 +1,181 @@
+"""The testbed's settings: environment variables, then `.env`, then the defaults listed in `.env.example`."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, cast
+
+from testbed.errors import TestbedError
+
+ROOT = Path(__file__).resolve().parent.parent
+Mode = Literal["native", "compose"]
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Read NAME=value lines; quotes around a value are dropped, `#` starts a comment line.
+
+    Raises:
+        TestbedError: a line is not of that form (`bad_dotenv`).
+    """
+    if not path.exists():
+        return {}
+    values = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        match = re.fullmatch(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", text)
+        if not match:
+            raise TestbedError(
+                code="bad_dotenv",
+                sentence=f"Line {number} of .env is not of the form NAME=value.",
+                mend=f"edit line {number} of {path.name}; .env.example shows every setting",
+            )
+        value = match[2].strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        values[match[1]] = value
+    return values
+
+
+def bad_setting(name: str, value: str, wanted: str) -> TestbedError:
+    """Say which variable is wrong and what it takes."""
+    return TestbedError(
+        code="bad_setting",
+        sentence=f"{name}={value!r} is not {wanted}.",
+        mend=f"set {name} in the environment or in .env; .env.example shows every setting",
+    )
+
+
+def _port(values: dict[str, str], name: str, default: int) -> int:
+    text = values.get(name) or str(default)
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 65536:
+        raise bad_setting(name, text, "a port between 1 and 65535")
+    return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One stack: where it listens, what it is called, whom it trusts.
+
+    Attributes:
+        stack: name of the stack; its folder is `.gatehouse/stacks/<stack>`, its Compose project has the same name.
+        mode: None lets the machine decide (compose where a Docker engine answers).
+        issuer: the `iss` of the tokens, and where the page signs people in.
+        start_timeout_s: how long the services may take to become healthy.
+        keys_url: where the deployer reads the issuer's key set; inside Compose an internal address.
+        deployment_file: where the deployer writes what it did.
+        function_dependencies: folder of the function's installed packages.
+    """
+
+    stack: str
+    mode: Mode | None
+    bind: str
+    frontend_port: int
+    idp_port: int
+    localstack_port: int
+    frontend_url: str
+    idp_url: str
+    cloud_url: str
+    issuer: str
+    client_id: str
+    audience: str
+    scopes: str
+    allowed_origins: str
+    engine: str
+    python_image: str
+    start_timeout_s: float
+    keys_url: str
+    deployment_file: Path
+    function_dependencies: Path
+
+    @classmethod
+    def from_environment(cls, environment: dict[str, str] | None = None, dotenv: Path | None = None) -> Self:
+        """Read and check every variable.
+
+        Raises:
+            TestbedError: a value cannot be used (`bad_setting`, `bad_dotenv`).
+        """
+        given = dict(os.environ) if environment is None else environment
+        values = read_dotenv(dotenv or ROOT / ".env") | {k: v for k, v in given.items() if v}
+        mode = values.get("MODE") or None
+        if mode not in {None, "native", "compose"}:
+            raise bad_setting("MODE", str(mode), "native or compose")
+        stack = values.get("STACK") or "gatehouse"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", stack):
+            raise bad_setting("STACK", stack, "a short name of a-z, 0-9, _ and -")
+        engine = values.get("WIDGET_ENGINE") or "identity"
+        if engine not in {"identity", "classic"}:
+            raise bad_setting("WIDGET_ENGINE", engine, "identity or classic")
+        timeout = values.get("START_TIMEOUT_S") or "120"
+        if not re.fullmatch(r"\d+(\.\d+)?", timeout):
+            raise bad_setting("START_TIMEOUT_S", timeout, "a number of seconds")
+        ports = {
+            "frontend_port": _port(values, "FRONTEND_PORT", 8080),
+            "idp_port": _port(values, "IDP_PORT", 9400),
+            "localstack_port": _port(values, "LOCALSTACK_PORT", 4566),
+        }
+        if len(set(ports.values())) < len(ports):
+            raise bad_setting(
+                "FRONTEND_PORT", str(ports["frontend_port"]), "different from IDP_PORT and LOCALSTACK_PORT"
+            )
+        frontend_url = (values.get("FRONTEND_URL") or f"http://localhost:{ports['frontend_port']}").rstrip("/")
+        idp_url = (values.get("IDP_PUBLIC_URL") or f"http://localhost:{ports['idp_port']}").rstrip("/")
+        issuer = values.get("OKTA_ISSUER") or f"{idp_url}/oauth2/default"
+        home = ROOT / ".gatehouse"
+        return cls(
+            stack=stack,
+            mode=cast("Mode | None", mode),
+            bind=values.get("BIND") or "127.0.0.1",
+            **ports,
+            frontend_url=frontend_url,
+            idp_url=idp_url,
+            cloud_url=f"http://localhost:{ports['localstack_port']}",
+            issuer=issuer,
+            client_id=values.get("OKTA_CLIENT_ID") or "0oatestbed",
+            audience=values.get("OKTA_AUDIENCE") or "api://default",
+            scopes=values.get("OKTA_SCOPES") or "openid profile email offline_access",
+            allowed_origins=values.get("ALLOWED_ORIGINS") or frontend_url,
+            engine=engine,
+            python_image=values.get("PYTHON_IMAGE") or "python:3.13-slim",
+            start_timeout_s=float(timeout),
+            keys_url=values.get("DEPLOYER_KEYS_URL") or f"{issuer}/v1/keys",
+            deployment_file=Path(values.get("DEPLOYMENT_FILE") or home / "stacks" / stack / "deployment.json"),
+            function_dependencies=Path(values.get("FUNCTION_DEPENDENCIES") or home / "function"),
+        )
+
+    @property
+    def home(self) -> Path:
+        """What set-up made: environments, the widget's files, the function's dependencies."""
+        return ROOT / ".gatehouse"
+
+    @property
+    def folder(self) -> Path:
+        """What this stack keeps while it runs (logs, sockets) and between runs (keys)."""
+        return self.home / "stacks" / self.stack
+
+    @property
+    def api_url(self) -> str:
+        """Where the page posts messages; the API's id is fixed by a tag in the template."""
+        return f"{self.cloud_url}/_aws/execute-api/gatehouse/Prod/api/messages"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Variable name → port."""
+        return {
+            "FRONTEND_PORT": self.frontend_port,
+            "IDP_PORT": self.idp_port,
+            "LOCALSTACK_PORT": self.localstack_port,
+        }
+
+    @property
+    def local_host(self) -> str:
+        """Where this machine itself reaches what listens on `bind`."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104 -- recognised, not bound
+        return f"[{host}]" if ":" in host else host
+
+    @property
+    def uses_mock_issuer(self) -> bool:
+        """Whether people sign in at this stack's own issuer (else at a real Okta org)."""
+        return self.issuer.startswith(self.idp_url + "/")

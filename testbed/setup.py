@@ -1,0 +1,322 @@
+"""Set-up: the environments, the function's dependencies and the widget's files under `.gatehouse/`.
+
+Needs nothing but Python 3.13's standard library. Each piece is made once and again when what it is made from changes;
+a piece that was interrupted carries no stamp and is made anew.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.commands import end_running, run
+from testbed.errors import TestbedError
+from testbed.progress import Progress
+from testbed.settings import ROOT, Settings
+
+REGISTRY_MEND = "check the network and the package registry, then run the same command again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One thing that set-up makes.
+
+    Attributes:
+        name: also the name of its stamp.
+        target: what it makes, under `.gatehouse/`.
+        inputs: files, or folders of files, it is made from.
+        make: makes it, from nothing.
+        after: pieces that must be there first.
+    """
+
+    name: str
+    title: str
+    target: Path
+    inputs: tuple[Path, ...]
+    make: Callable[[], None]
+    after: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Changes when an input or this interpreter changes."""
+        return digest(*self.inputs, text=f"{sys.version} {platform.machine()}")
+
+
+def digest(*paths: Path, text: str = "") -> str:
+    """SHA-256 over files (and the files in folders) by name and content; bytecode and tests do not count."""
+    found = hashlib.sha256(text.encode())
+    for path in paths:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            inside = file.relative_to(ROOT)
+            if file.is_file() and not {"__pycache__", "tests", "node_modules"} & set(inside.parts):
+                found.update(f"\0{inside}\0".encode())
+                found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+class Setup:
+    """Knows every piece and how to make it."""
+
+    def __init__(self, settings: Settings, progress: Progress) -> None:
+        self._home = settings.home
+        self._progress = progress
+        self._pieces = {piece.name: piece for piece in self._all()}
+
+    @property
+    def stack_python(self) -> Path:
+        """The interpreter that has the testbed's, the issuer's and the page server's dependencies."""
+        return self._home / "env/stack/bin/python"
+
+    def missing(self, *names: str) -> list[Piece]:
+        """Pieces that are absent or out of date, those they need included, in order."""
+        wanted: list[Piece] = []
+        for name in names:
+            piece = self._pieces[name]
+            wanted += [needed for needed in self.missing(*piece.after) if needed not in wanted]
+            stamp = self._stamp(piece)
+            done = piece.target.exists() and stamp.exists() and stamp.read_text() == piece.digest()
+            if not done and piece not in wanted:
+                wanted.append(piece)
+        return wanted
+
+    def ensure(self, *names: str) -> None:
+        """Make what is missing, two pieces at a time.
+
+        Raises:
+            TestbedError: a piece could not be made; the others keep what they have.
+        """
+        if not self.missing(*names):
+            return
+        with self._alone():
+            self._make(self.missing(*names))
+
+    def _make(self, pieces: list[Piece]) -> None:
+        waiting = list(pieces)
+        running: dict[Future[None], Piece] = {}
+        with ThreadPoolExecutor(2) as pool:
+            try:
+                while waiting or running:
+                    unmade = {piece.name for piece in [*waiting, *running.values()]}
+                    for piece in [p for p in waiting if not unmade & set(p.after)]:
+                        waiting.remove(piece)
+                        running[pool.submit(self._make_one, piece)] = piece
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        running.pop(future)
+                        future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                end_running()
+                raise
+
+    def _make_one(self, piece: Piece) -> None:
+        stamp = self._stamp(piece)
+        stamp.unlink(missing_ok=True)
+        with self._progress.step(piece.title):
+            wanted = piece.digest()
+            piece.target.parent.mkdir(parents=True, exist_ok=True)
+            piece.make()
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(wanted)
+
+    def _stamp(self, piece: Piece) -> Path:
+        return self._home / "stamps" / piece.name
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the set-up's lock: two commands at once must not make the same piece."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        with (self._home / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._progress.say("Another command is setting up here: waiting for it.")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _all(self) -> list[Piece]:
+        home = self._home
+        return [
+            Piece(
+                name="uv",
+                title="uv, the package installer",
+                target=home / "env/uv",
+                inputs=(ROOT / "testbed/requirements-uv.txt",),
+                make=self._make_uv,
+            ),
+            self._environment(
+                "stack",
+                "Issuer, page server and deployer",
+                *(ROOT / room / "requirements.txt" for room in ("mock_idp", "frontend", "testbed")),
+            ),
+            Piece(
+                name="localstack",
+                title="LocalStack with the process executor",
+                target=home / "env/localstack",
+                inputs=(
+                    ROOT / "localstack/requirements.txt",
+                    ROOT / "localstack/process_executor/pyproject.toml",
+                ),
+                make=self._make_localstack,
+                after=("uv",),
+            ),
+            self._folder("runtime", "The functions' Python 3.13 runtime", "runtimes/python3.13", "localstack/runtime"),
+            self._folder("function", "The function's dependencies", "function", "lambda/messages"),
+            Piece(
+                name="widget",
+                title="Okta Sign-In Widget",
+                target=home / "widget",
+                inputs=(ROOT / "frontend/package-lock.json", ROOT / "frontend/widget.py"),
+                make=self._make_widget,
+                after=() if shutil.which("npm") else ("node",),
+            ),
+            self._environment("node", "Node.js for npm", ROOT / "testbed/requirements-node.txt"),
+            self._environment("dev", "Test tools and linters", ROOT / "requirements-dev.txt"),
+        ]
+
+    def _environment(self, name: str, title: str, *locks: Path) -> Piece:
+        target = self._home / "env" / name
+
+        def make() -> None:
+            self._venv(target)
+            self._install(locks, "--python", str(target / "bin/python"))
+
+        return Piece(name=name, title=title, target=target, inputs=locks, make=make, after=("uv",))
+
+    def _folder(self, name: str, title: str, target: str, room: str) -> Piece:
+        lock = ROOT / room / "requirements.txt"
+        folder = self._home / target
+
+        def make() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._install((lock,), "--python", sys.executable, "--target", str(folder))
+
+        return Piece(name=name, title=title, target=folder, inputs=(lock,), make=make, after=("uv",))
+
+    def _uv(self) -> str:
+        return shutil.which("uv") or str(self._home / "env/uv/bin/uv")
+
+    def _venv(self, target: Path) -> None:
+        run(
+            [self._uv(), "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, target],
+            code="setup_failed",
+            sentence=f"The environment {target.name} could not be created.",
+            mend="run the same command again; `make doctor` looks for causes",
+        )
+
+    def _install(self, locks: tuple[Path, ...], *where: str) -> None:
+        words = [word for lock in locks for word in ("-r", str(lock))]
+        names = ", ".join(str(lock.relative_to(ROOT)) for lock in locks)
+        run(
+            [
+                self._uv(),
+                "pip",
+                "install",
+                "--quiet",
+                "--require-hashes",
+                "--compile-bytecode",
+                *where,
+                *words,
+            ],
+            code="install_failed",
+            sentence=f"The packages of {names} could not be installed.",
+            mend=REGISTRY_MEND,
+        )
+
+    def _make_uv(self) -> None:
+        target = self._home / "env/uv"
+        if shutil.which("uv"):
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            import ensurepip  # noqa: F401, PLC0415 -- only asked whether it is there: Debian splits it off
+        except ModuleNotFoundError:
+            install_debian_packages("python3-venv")
+        run(
+            [sys.executable, "-m", "venv", target],
+            code="no_venv",
+            sentence="This Python cannot create a virtual environment.",
+            mend="install its venv module (Debian: apt-get install python3-venv) or uv, then run the command again",
+        )
+        run(
+            [
+                *(target / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+                *("--require-hashes", "-r", ROOT / "testbed/requirements-uv.txt"),
+            ],
+            code="install_failed",
+            sentence="uv, the package installer, could not be installed.",
+            mend=REGISTRY_MEND,
+        )
+
+    def _make_localstack(self) -> None:
+        target = self._home / "env/localstack"
+        self._venv(target)
+        self._install((ROOT / "localstack/requirements.txt",), "--python", str(target / "bin/python"))
+        run(
+            [
+                *(
+                    self._uv(),
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--no-deps",
+                    "--offline",
+                    "--python",
+                    target / "bin/python",
+                ),
+                *("--editable", ROOT / "localstack/process_executor"),
+            ],
+            code="install_failed",
+            sentence="The process executor could not be installed into LocalStack's environment.",
+            mend="run the same command again; `make doctor` looks for causes",
+        )
+
+    def _make_widget(self) -> None:
+        npm = shutil.which("npm")
+        tools = self._home / "env/node/bin"
+        run(
+            [
+                sys.executable,
+                "-m",
+                "frontend.widget",
+                "--out",
+                self._home / "widget",
+                "--npm",
+                npm or tools / "npm",
+            ],
+            environment={} if npm else {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+            code="install_failed",
+            sentence="The Okta Sign-In Widget could not be fetched.",
+            mend=REGISTRY_MEND,
+        )
+
+
+def install_debian_packages(*names: str) -> None:
+    """Install system packages where that is possible without asking anybody: as root on Debian and its kin.
+
+    Raises:
+        TestbedError: it is not (`missing_package`), or apt-get failed.
+    """
+    words = " ".join(names)
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise TestbedError(
+            code="missing_package",
+            sentence=f"This machine lacks {words}.",
+            mend=f"sudo apt-get install -y {words} (or your system's equivalent), then run the same command again",
+        )
+    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *names]):
+        run(
+            ["apt-get", *command],
+            environment={"DEBIAN_FRONTEND": "noninteractive"},
+            code="missing_package",
+            sentence=f"{words} could not be installed with apt-get.",
+            mend=f"apt-get install -y {words}, then run the same command again",
+        )

@@ -1,0 +1,60 @@
+"""The smoke test: real requests through everything that a person's first message passes."""
+
+from testbed.errors import TestbedError
+from testbed.http import Answer, fetch
+from testbed.settings import Settings
+
+
+def smoke_test(settings: Settings) -> None:
+    """Ask the page, the issuer and the API what a browser would ask them; store nothing.
+
+    Raises:
+        TestbedError: the first answer that is not as it must be (`smoke_failed`).
+    """
+    _expect("the page", fetch(settings.frontend_url + "/"), 200)
+    config = _expect("the page's settings", fetch(settings.frontend_url + "/config.json"), 200).json()
+    for name, wanted in {"issuer": settings.issuer, "apiUrl": settings.api_url}.items():
+        if config.get(name) != wanted:
+            raise _failed(f"/config.json says {name} {config.get(name)!r} where {wanted!r} was expected")
+    refused = _expect("the API without a token", fetch(settings.api_url), 401)
+    if not refused.headers.get("www-authenticate", "").startswith("Bearer"):
+        raise _failed("the API's 401 has no WWW-Authenticate: Bearer")
+    if settings.uses_mock_issuer:
+        token = mint_token(settings, "alice", None)
+        answer = fetch(settings.api_url, headers={"Authorization": f"Bearer {token}"}, timeout_s=20)
+        _expect("the API with a token", answer, 200)
+
+
+def mint_token(settings: Settings, persona: str, fault: str | None) -> str:
+    """An access token for a persona (login or short name), broken on purpose where a fault is named.
+
+    Raises:
+        TestbedError: the issuer does not answer or refuses (`no_token`).
+    """
+    body = {"persona": persona, "client_id": settings.client_id} | ({"fault": fault} if fault else {})
+    answer = fetch(settings.idp_url + "/mock/tokens", body=body)
+    document = answer.json()
+    if answer.status != 200:
+        said = document.get("error_description") if isinstance(document, dict) else answer.body.decode(errors="replace")
+        raise TestbedError(
+            code="no_token",
+            sentence=f"The issuer gave no token: {said or answer.status}.",
+            mend="make status shows whether the stack is up; GET /mock/faults lists the faults",
+        )
+    token: str = document["access_token"]
+    return token
+
+
+def _expect(what: str, answer: Answer, status: int) -> Answer:
+    if answer.status != status:
+        body = answer.body.decode(errors="replace")[:200]
+        raise _failed(f"{what} answers {answer.status or 'not at all'} instead of {status}: {body}")
+    return answer
+
+
+def _failed(sentence: str) -> TestbedError:
+    return TestbedError(
+        code="smoke_failed",
+        sentence=f"The stack is up, but {sentence}.",
+        mend="make logs S=localstack and make logs S=deployer say more; make down and make up start afresh",
+    )
