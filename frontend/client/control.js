@@ -1,0 +1,312 @@
+// The page's one flow: load the configuration, find out who is signed in, and let them read and post.
+
+import { Messages, NoAnswer, Refusal } from "./messages.js";
+import { chooseEngine, Session, SignInProblem } from "./session.js";
+import { clearProblem, part, showExchange, showMessages, showPerson, showProblem } from "./view.js";
+
+const MESSAGE_LIMIT_BYTES = 4096;
+const REFRESH_MS = 10_000;
+
+class Page {
+  #config;
+  #session;
+  #messages;
+  #shown = [];
+  #next = null;
+  #draftId = crypto.randomUUID();
+  #canSignIn = false;
+
+  constructor(config) {
+    this.#config = config;
+    const engine = chooseEngine(config.engine);
+    this.#session = new Session(config, engine, new URL(document.body.dataset.widget, location.href).href);
+    this.#messages = new Messages(config.apiUrl, showExchange);
+    part("about-issuer").textContent = config.issuer;
+    part("about-api").textContent = config.apiUrl;
+    for (const link of document.querySelectorAll("[data-engine]")) {
+      if (link.dataset.engine === engine) link.setAttribute("aria-current", "true");
+    }
+    this.#listen();
+  }
+
+  #listen() {
+    const form = part("post");
+    const field = part("message");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#post();
+    });
+    field.addEventListener("input", () => this.#countBytes());
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    });
+    part("message-keys").textContent = `${/Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl"}+Enter posts. `;
+    part("refresh").addEventListener("click", () => this.#refresh());
+    part("earlier").addEventListener("click", () => this.#showEarlier());
+    part("sign-out").addEventListener("click", (event) => {
+      event.target.disabled = true;
+      status("Signing out …");
+      this.#session.signOut();
+    });
+    // Another tab signed in or out.
+    addEventListener("storage", (event) => {
+      if (event.key === "okta-token-storage" && this.#session.isKept !== !part("person").hidden) location.reload();
+    });
+    document.addEventListener("visibilitychange", () => this.#refreshQuietly());
+    setInterval(() => this.#refreshQuietly(), REFRESH_MS);
+  }
+
+  /** Show the page to whoever is signed in, or the gate. */
+  async open() {
+    const signedOut = Session.justSignedOut();
+    try {
+      if (await this.#session.resume()) {
+        await this.#enter();
+        return;
+      }
+    } catch (error) {
+      this.#cannotSignIn(error);
+      return;
+    }
+    if (signedOut) status(`You are signed out, ${signedOut}.`);
+    await this.#openGate();
+  }
+
+  async #openGate() {
+    showPerson(null);
+    clearProblem(part("gate-problem"));
+    gateStatus("Asking the issuer …");
+    try {
+      this.#onlyFromItsOwnAddress();
+      await this.#session.checkIssuer();
+      gateStatus("");
+      this.#canSignIn = true;
+      await this.#session.signIn("#widget-container");
+    } catch (error) {
+      this.#cannotSignIn(error);
+      return;
+    }
+    await this.#enter();
+    part("message").focus();
+  }
+
+  #onlyFromItsOwnAddress() {
+    const registered = this.#config.redirectUri;
+    if (new URL(registered).origin === location.origin) return;
+    throw new SignInProblem(
+      "This is not the page's registered address",
+      `The issuer answers only to ${registered}. Open the page there, or set FRONTEND_URL to ${location.origin} and ` +
+        "register that with the issuer.",
+    );
+  }
+
+  #cannotSignIn(error) {
+    this.#canSignIn = false;
+    if (!(error instanceof SignInProblem)) console.error(error);
+    showPerson(null);
+    gateStatus("");
+    showProblem(part("gate-problem"), {
+      title: error.title ?? "Signing in failed",
+      text: error.message,
+      action: { label: "Try again", run: () => location.reload() },
+    });
+  }
+
+  async #enter() {
+    showPerson(this.#session.person);
+    clearProblem(part("gate-problem"));
+    clearProblem(part("board-problem"));
+    part("refresh").hidden = false;
+    part("empty").textContent = "No messages yet. Write the first one.";
+    await this.#refresh();
+  }
+
+  /** Leave the board to a person whose sign-in has ended; what they were writing stays. */
+  async #sendBackToGate(title, text) {
+    showProblem(part("board-problem"), { title, text, action: signInAction() });
+    this.#session.forget();
+    part("refresh").hidden = true;
+    await this.#openGate();
+  }
+
+  async #token() {
+    const wasSignedIn = !part("person").hidden;
+    const token = await this.#session.token();
+    if (token) showPerson(this.#session.person);
+    return { token, hasEnded: wasSignedIn && !token };
+  }
+
+  async #post() {
+    const field = part("message");
+    const text = field.value.trim();
+    field.removeAttribute("aria-invalid");
+    clearProblem(part("board-problem"));
+    const bytes = bytesOf(text);
+    if (!text || bytes > MESSAGE_LIMIT_BYTES) {
+      field.setAttribute("aria-invalid", "true");
+      field.focus();
+      const long = `It has ${bytes} bytes, and ${MESSAGE_LIMIT_BYTES} are allowed. Shorten it and post again.`;
+      showProblem(part("board-problem"), {
+        title: text ? "This message is too long" : "There is no message yet",
+        text: text ? long : "Write something, then post it.",
+      });
+      return;
+    }
+    await this.#busy("Posting …", async (token) => {
+      const answer = await this.#messages.post(token, text, this.#draftId);
+      this.#draftId = crypto.randomUUID();
+      field.value = "";
+      this.#countBytes();
+      this.#show(answer);
+      const scroller = part("scroller");
+      scroller.scrollTop = scroller.scrollHeight;
+      status("Your message is posted.");
+    });
+  }
+
+  async #refresh() {
+    await this.#busy("Getting the messages …", async (token) => {
+      this.#show(await this.#messages.list(token));
+      status(this.#shown.length === 1 ? "1 message." : `${this.#shown.length} messages.`);
+    });
+  }
+
+  async #showEarlier() {
+    await this.#busy("Getting earlier messages …", async (token) => {
+      const answer = await this.#messages.list(token, { cursor: this.#next });
+      this.#shown = merged(answer.messages, this.#shown);
+      this.#next = answer.next;
+      this.#render();
+      part("scroller").scrollTop = 0;
+      status(`${answer.messages.length} earlier messages.`);
+    });
+  }
+
+  /** Look for other people's messages now and then, while somebody is looking and nothing else goes on. */
+  async #refreshQuietly() {
+    if (document.hidden || part("person").hidden || part("post-button").disabled) return;
+    try {
+      const { token, hasEnded } = await this.#token();
+      if (hasEnded) await this.#sendBackToGate(...SIGN_IN_ENDED);
+      else if (token) this.#show(await this.#messages.list(token, { quietly: true }));
+    } catch {
+      // The next one may do better; a person who wants to know presses Refresh.
+    }
+  }
+
+  /** Do one thing with the API, with its button off meanwhile, and show why it failed if it does. */
+  async #busy(doing, work) {
+    const buttons = [part("post-button"), part("refresh"), part("earlier")];
+    for (const button of buttons) button.disabled = true;
+    status(doing);
+    try {
+      const { token, hasEnded } = await this.#token();
+      if (hasEnded) this.#sendBackToGate(...SIGN_IN_ENDED);
+      else await work(token);
+      clearStatusIf(doing);
+    } catch (error) {
+      status("");
+      this.#explain(error);
+    } finally {
+      for (const button of buttons) button.disabled = false;
+    }
+  }
+
+  #explain(error) {
+    const place = part("board-problem");
+    const isSignedIn = !part("person").hidden;
+    if (error instanceof Refusal && error.status === 401 && isSignedIn) {
+      this.#sendBackToGate("The API accepts your token no longer", `${verdictOf(error)} Sign in again; your text stays.`);
+    } else if (error instanceof Refusal && error.status === 401) {
+      const action = this.#canSignIn ? signInAction() : undefined;
+      const text = `${verdictOf(error)} Sign in, then post it again; your text stays.`;
+      showProblem(place, { title: "The API refused this message", text, action });
+    } else if (error instanceof Refusal) {
+      showProblem(place, { title: "The API refused", text: `${verdictOf(error)} Your text stays.` });
+    } else if (error instanceof NoAnswer) {
+      const text =
+        `${error.message} See that ${this.#config.apiUrl} runs and allows the origin ${location.origin}. ` +
+        "Trying again is safe: a message is stored only once.";
+      const action = { label: "Try again", run: () => (part("message").value ? this.#post() : this.#refresh()) };
+      showProblem(place, { title: "The API can't be reached", text, action });
+    } else {
+      console.error(error);
+      showProblem(place, { title: "The page failed", text: `${error.message} Reload it, and try again.` });
+    }
+  }
+
+  #show({ messages, next }) {
+    const isFirst = this.#shown.length === 0;
+    this.#shown = merged(this.#shown, messages);
+    if (isFirst) this.#next = next;
+    this.#render();
+  }
+
+  #render() {
+    part("earlier").hidden = !this.#next;
+    showMessages(this.#shown, this.#session.person.subject);
+  }
+
+  #countBytes() {
+    const bytes = bytesOf(part("message").value.trim());
+    part("message-count").textContent = bytes > MESSAGE_LIMIT_BYTES * 0.8 ? `${bytes} of ${MESSAGE_LIMIT_BYTES} bytes.` : "";
+  }
+}
+
+const SIGN_IN_ENDED = ["Your sign-in has ended", "The issuer renews your token no longer. Sign in again; your text stays."];
+
+function signInAction() {
+  return {
+    label: "Sign in",
+    run: () => (document.querySelector("#widget-container input:not([type=hidden])") ?? part("gate-title")).focus(),
+  };
+}
+
+function verdictOf({ status, code, message }) {
+  return `${status}${code ? ` ${code}` : ""}: ${message}`;
+}
+
+/** Put two lists of messages together by id, those of the later list last and as it has them. */
+function merged(earlier, later) {
+  const all = new Map([...earlier, ...later].map((message) => [message.id, message]));
+  return [...all.values()].sort((one, other) => compare(one.created_at, other.created_at));
+}
+
+function compare(one, other) {
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
+
+function bytesOf(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+function status(text) {
+  part("status").textContent = text;
+}
+
+function clearStatusIf(text) {
+  if (part("status").textContent === text) status("");
+}
+
+function gateStatus(text) {
+  part("gate-status").textContent = text;
+}
+
+async function loadConfiguration() {
+  const response = await fetch("/config.json", { cache: "no-cache" });
+  if (!response.ok) throw new Error(`/config.json: ${response.status}`);
+  return response.json();
+}
+
+try {
+  await new Page(await loadConfiguration()).open();
+} catch (error) {
+  console.error(error);
+  gateStatus("");
+  showProblem(part("gate-problem"), {
+    title: "The page can't start",
+    text: `${error.message}. Reload it; if that does not help, see whether its server still runs.`,
+    action: { label: "Reload", run: () => location.reload() },
+  });
+}

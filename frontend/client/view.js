@@ -1,0 +1,145 @@
+// What the page shows. Text from people and servers only ever becomes text: nothing here parses HTML.
+
+const HUES = 6;
+
+/** Find an element of the page by its id. */
+export const part = (id) => document.getElementById(id);
+
+/** Make an element with a class, and text or elements in it. */
+export function element(name, className, ...content) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...content.filter((item) => item !== null && item !== undefined));
+  return made;
+}
+
+/**
+ * Show a problem: what happened, why, and the next step as a button if there is one.
+ * @param {HTMLElement} place an element with role="alert"
+ */
+export function showProblem(place, { title, text, action }) {
+  const notice = element("div", "notice problem", element("strong", "", title), element("p", "", text));
+  if (action) {
+    const button = element("button", "quiet", action.label);
+    button.type = "button";
+    button.addEventListener("click", action.run);
+    notice.append(button);
+  }
+  place.replaceChildren(notice);
+}
+
+/** Take a problem away again. */
+export function clearProblem(place) {
+  place.replaceChildren();
+}
+
+/** Show the messages, newest last, and scroll to the newest unless the reader has scrolled away from it. */
+export function showMessages(messages, ownSubject) {
+  const scroller = part("scroller");
+  const wasAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 48;
+  part("messages").replaceChildren(...messages.map((message) => messageItem(message, message.author === ownSubject)));
+  part("empty").hidden = messages.length > 0;
+  if (wasAtEnd) scroller.scrollTop = scroller.scrollHeight;
+  // A region that scrolls must be reachable by keyboard, and one that doesn't should not be.
+  if (scroller.scrollHeight > scroller.clientHeight) scroller.tabIndex = 0;
+  else scroller.removeAttribute("tabindex");
+}
+
+function messageItem({ author, text, created_at: createdAt }, isOwn) {
+  const head = element(
+    "p",
+    "byline",
+    element("span", "author", author),
+    isOwn ? element("span", "you", "you") : null,
+    timeElement(createdAt),
+  );
+  const body = element("p", "text", text);
+  body.dir = "auto";
+  const item = element("li", isOwn ? "message own" : "message");
+  item.append(avatar(author), element("div", "bubble", head, body));
+  return item;
+}
+
+/** A round mark with somebody's first letter, in a colour of their own. */
+export function avatar(name) {
+  const mark = element("span", `avatar ${hueOf(name)}`, initialOf(name));
+  mark.setAttribute("aria-hidden", "true");
+  return mark;
+}
+
+export function initialOf(name) {
+  return (Array.from(name ?? "")[0] ?? "?").toUpperCase();
+}
+
+export function hueOf(name) {
+  let sum = 0;
+  for (const character of name ?? "") sum = (sum * 31 + character.codePointAt(0)) % 9973;
+  return `hue-${sum % HUES}`;
+}
+
+function timeElement(createdAt) {
+  const time = new Date(createdAt);
+  if (Number.isNaN(time.valueOf())) return element("span", "", String(createdAt));
+  const made = element("time", "", clockText(time));
+  made.dateTime = time.toISOString();
+  made.title = time.toLocaleString(undefined, { dateStyle: "full", timeStyle: "medium" });
+  return made;
+}
+
+/** Write a time as a clock shows it, with the date if that is not today's. */
+export function clockText(time) {
+  const isToday = time.toDateString() === new Date().toDateString();
+  return time.toLocaleString(undefined, isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** Show the last request and its answer as they went over the wire; the token only by its length. */
+export function showExchange({ url, fields, status, reason, headers, text, failure, tookMs }) {
+  const { host, pathname } = new URL(url);
+  const body = fields.map(([name, value]) =>
+    name === "token" ? `token=… (${value.length} characters, not shown)` : `${name}=${encodeURIComponent(value)}`,
+  );
+  part("exchange-request").textContent = [
+    `POST ${pathname}`,
+    `Host: ${host}`,
+    `Origin: ${location.origin}`,
+    "Content-Type: application/x-www-form-urlencoded;charset=UTF-8",
+    "",
+    body.join("\n&"),
+  ].join("\n");
+  part("exchange-answer").textContent = failure
+    ? failure
+    : [`${status} ${reason}`, ...headers.map(([name, value]) => `${name}: ${value}`), "", prettyJson(text)].join("\n");
+  const verdict = part("exchange-verdict");
+  verdict.textContent = failure ? "no answer" : `${status}, ${tookMs} ms`;
+  verdict.className = `verdict ${status >= 200 && status < 300 ? "good" : "bad"}`;
+  part("exchange-none").hidden = true;
+  part("exchange-parts").hidden = false;
+}
+
+function prettyJson(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+/** Show who is signed in and what their access token says; null: nobody is. */
+export function showPerson(person) {
+  part("person").hidden = part("pass").hidden = !person;
+  part("gate").hidden = Boolean(person);
+  document.body.dataset.session = person ? "in" : "out";
+  if (!person) return;
+  part("person-name").textContent = person.name;
+  part("person-login").textContent = person.login === person.name ? "" : person.login;
+  const mark = part("person-avatar");
+  mark.textContent = initialOf(person.name);
+  mark.className = `avatar ${hueOf(person.subject)}`;
+  const { claims } = person;
+  part("pass-subject").textContent = person.subject;
+  part("pass-until").textContent = clockText(new Date(person.until * 1000));
+  part("pass-issuer").textContent = claims.iss;
+  part("pass-audience").textContent = [claims.aud].flat().join(", ");
+  part("pass-scopes").textContent = [claims.scp ?? claims.scope ?? []].flat().join(" ");
+  part("claims-text").textContent = JSON.stringify(claims, null, 2);
+}
