@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from testbed import doctor, lifecycle, suites
 from testbed.commands import end_running
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.progress import Progress, progress_for
 from testbed.settings import Settings
 from testbed.smoke import mint_token
@@ -27,7 +27,7 @@ def main() -> int:
     try:
         run: Callable[[argparse.Namespace, Settings, Progress], int] = arguments.run
         return run(arguments, Settings.from_environment(), progress)
-    except TestbedError as error:
+    except StackError as error:
         progress.close()
         print(f"\nerror: {error}", file=sys.stderr)
         return 1

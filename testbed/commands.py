@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.settings import ROOT
 
 _running: set[subprocess.Popen[str]] = set()
@@ -45,7 +45,7 @@ def run(
         log: file that gets all of the output too.
 
     Raises:
-        TestbedError: it exited non-zero or could not be started; `detail` has its last lines.
+        StackError: it exited non-zero or could not be started; `detail` has its last lines.
     """
     words = [str(word) for word in command]
     try:
@@ -61,7 +61,7 @@ def run(
             start_new_session=True,
         )
     except OSError as error:
-        raise TestbedError(code=code, sentence=sentence, mend=mend, detail=f"{words[0]}: {error.strerror}") from error
+        raise StackError(code=code, sentence=sentence, mend=mend, detail=f"{words[0]}: {error.strerror}") from error
     _running.add(process)
     try:
         output, _ = process.communicate()
@@ -74,5 +74,5 @@ def run(
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(output)
     if process.returncode:
-        raise TestbedError(code=code, sentence=sentence, mend=mend, detail=last_lines(output))
+        raise StackError(code=code, sentence=sentence, mend=mend, detail=last_lines(output))
     return output

@@ -7,7 +7,7 @@ import subprocess
 from typing import Any
 
 from testbed.commands import last_lines, run
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.settings import ROOT, Settings
 from testbed.setup import digest
 
@@ -77,7 +77,7 @@ class ComposeStack:
         """Start the services and wait until all are healthy, the deployment included.
 
         Raises:
-            TestbedError: `service_died`, with the last lines of the service that is to blame.
+            StackError: `service_died`, with the last lines of the service that is to blame.
         """
         timeout_s = str(int(self._settings.start_timeout_s))
         try:
@@ -87,11 +87,11 @@ class ComposeStack:
                 sentence="The services did not become healthy.",
                 mend="make logs",
             )
-        except TestbedError as error:
+        except StackError as error:
             broken = [name for name, state in self.states().items() if state not in {"healthy", "running"}]
             if not broken:
                 raise
-            raise TestbedError(
+            raise StackError(
                 code="service_died",
                 sentence=f"The service {broken[0]} did not become healthy.",
                 detail=self.log_tail(broken[0]) or error.detail,
@@ -121,14 +121,7 @@ class ComposeStack:
 
     def log_tail(self, name: str) -> str:
         """The last lines of a service's output."""
-        answer = subprocess.run(
-            self._words("logs", "--no-color", "--no-log-prefix", "--tail", "12", name),
-            **self._process(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return last_lines(answer.stdout + answer.stderr)
+        return last_lines(self._ask("logs", "--no-color", "--no-log-prefix", "--tail", "12", name))
 
     def follow(self, name: str | None) -> int:
         """Show a service's output (or everybody's) and go on as it grows, until Ctrl-C."""
@@ -136,28 +129,14 @@ class ComposeStack:
             words = self._words("exec", "-T", "localstack", "tail", "-n", "200", "-F", FUNCTION_LOG)
         else:
             words = self._words("logs", "--follow", "--tail", "200", *([name] if name else []))
-        return subprocess.call(words, **self._process())
+        return subprocess.call(words, cwd=ROOT, env=self._full_environment())
 
     def read_file(self, service: str, path: str) -> str:
         """A file from inside a service's container; empty where it is not there."""
-        answer = subprocess.run(
-            self._words("exec", "-T", service, "cat", path),
-            **self._process(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return answer.stdout
+        return self._ask("exec", "-T", service, "cat", path)
 
     def _services(self) -> list[dict[str, Any]]:
-        answer = subprocess.run(
-            self._words("ps", "--all", "--format", "json"),
-            **self._process(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        text = answer.stdout.strip()
+        text = self._ask("ps", "--all", "--format", "json").strip()
         if text.startswith("["):  # Compose before 2.21 prints one array, later ones an object a line
             found: list[dict[str, Any]] = json.loads(text)
             return found
@@ -167,14 +146,21 @@ class ComposeStack:
         """Changes when a source or a setting changes."""
         return digest(*(ROOT / source for source in SOURCES), text=repr(sorted(self._environment().items())))
 
+    def _ask(self, *words: str) -> str:
+        """What Compose prints on stdout, whether it succeeds or not."""
+        answer = subprocess.run(
+            self._words(*words), cwd=ROOT, env=self._full_environment(), stdout=subprocess.PIPE, text=True, check=False
+        )
+        return answer.stdout
+
     def _compose(self, *words: str, code: str, sentence: str, mend: str) -> None:
         run(self._words(*words), environment=self._environment(), code=code, sentence=sentence, mend=mend)
 
     def _words(self, *words: str) -> list[str]:
         return ["docker", "compose", "--project-name", self._settings.stack, "--progress", "plain", *words]
 
-    def _process(self) -> dict[str, Any]:
-        return {"cwd": ROOT, "env": os.environ | self._environment()}
+    def _full_environment(self) -> dict[str, str]:
+        return dict(os.environ) | self._environment()
 
     def _environment(self) -> dict[str, str]:
         settings = self._settings

@@ -28,7 +28,7 @@ from ruamel.yaml import YAML
 
 from testbed.commands import last_lines
 from testbed.deployment import Deployment, source_fingerprint
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.settings import ROOT, Settings
 
@@ -65,7 +65,7 @@ class Deployer:
         """Deploy if anything that decides it has changed, and write down what came of it.
 
         Raises:
-            TestbedError: the cloud or the issuer is not there, or the deployment failed.
+            StackError: the cloud or the issuer is not there, or the deployment failed.
         """
         wanted = Wanted(source_fingerprint(), self._key_set(), self._cloud_session())
         if wanted == self._deployed:
@@ -98,7 +98,7 @@ class Deployer:
             try:
                 self.reconcile()
                 failure = ""
-            except TestbedError as error:
+            except StackError as error:
                 if failure != error.sentence:
                     log.warning("%s", error)
                 failure = error.sentence
@@ -117,7 +117,7 @@ class Deployer:
         answer = fetch(self._settings.keys_url)
         document = answer.json()
         if answer.status != 200 or not isinstance(document, dict) or not document.get("keys"):
-            raise TestbedError(
+            raise StackError(
                 code="no_keys",
                 sentence=f"The issuer's key set at {self._settings.keys_url} could not be read.",
                 mend="make logs S=mock-idp",
@@ -130,7 +130,7 @@ class Deployer:
         answer = fetch(os.environ["AWS_ENDPOINT_URL"] + "/_localstack/info")
         document = answer.json()
         if answer.status != 200 or not isinstance(document, dict):
-            raise TestbedError(code="no_cloud", sentence="LocalStack does not answer.", mend="make logs S=localstack")
+            raise StackError(code="no_cloud", sentence="LocalStack does not answer.", mend="make logs S=localstack")
         return str(document["session_id"])
 
     def _upload(self) -> dict[str, str]:
@@ -212,9 +212,9 @@ class Deployer:
         return "\n".join(lines) or "CloudFormation gives no reason"
 
 
-def deployment_failed(detail: str) -> TestbedError:
+def deployment_failed(detail: str) -> StackError:
     """Say that the deployment failed, with the cloud's own words."""
-    return TestbedError(
+    return StackError(
         code="deployment_failed",
         sentence="The application could not be deployed to LocalStack.",
         mend="make logs S=localstack; then mend lambda/ and save: the deployer tries again by itself",
@@ -245,7 +245,7 @@ def main() -> int:
         if not arguments.watch:
             deployer.reconcile()
             return 0
-    except TestbedError as error:
+    except StackError as error:
         log.error("%s", error)  # noqa: TRY400 -- the sentence is for a person, the traceback is not
         return 1
     stop = threading.Event()

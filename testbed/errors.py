@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(kw_only=True, eq=False)
-class TestbedError(Exception):
+class StackError(Exception):
     """A failure that a person can act on.
 
     Args:

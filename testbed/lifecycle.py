@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.compose import ComposeStack, compose_answers, compose_version, engine_version
 from testbed.deployment import Deployment
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.progress import Progress
 from testbed.settings import ROOT, Mode, Settings
@@ -28,7 +28,7 @@ def choose_mode(settings: Settings) -> tuple[Mode, str]:
     """The mode and why; MODE decides, else what already runs, else whether a Docker engine answers.
 
     Raises:
-        TestbedError: compose was asked for and there is no engine, or no Compose v2 (`no_docker`).
+        StackError: compose was asked for and there is no engine, or no Compose v2 (`no_docker`).
     """
     if settings.mode == "native":
         return "native", "MODE=native"
@@ -40,7 +40,7 @@ def choose_mode(settings: Settings) -> tuple[Mode, str]:
         return "compose", f"Docker {engine} answers" if settings.mode is None else "MODE=compose"
     lack = "the Docker engine has no Compose v2" if engine else "no Docker engine answers"
     if settings.mode == "compose":
-        raise TestbedError(
+        raise StackError(
             code="no_docker",
             sentence=f"MODE=compose, but {lack}.",
             mend="start Docker or install the docker-compose-plugin; or run without Docker: make up MODE=native",
@@ -72,7 +72,7 @@ def up(settings: Settings, progress: Progress) -> None:
     """Everything set up, started, deployed, healthy and smoke-tested, then the URLs.
 
     Raises:
-        TestbedError: what failed; whatever this call had started is stopped again.
+        StackError: what failed; whatever this call had started is stopped again.
     """
     began = time.monotonic()
     mode, why = choose_mode(settings)
@@ -155,13 +155,13 @@ def check_ports(settings: Settings) -> None:
     """Make sure that nobody else listens where the stack is to listen.
 
     Raises:
-        TestbedError: `port_taken`, with who has it where that can be seen, and the variable that moves the service.
+        StackError: `port_taken`, with who has it where that can be seen, and the variable that moves the service.
     """
     from testbed.ports import port_holder, port_is_free  # noqa: PLC0415 -- only on the way from nothing to running
 
     for name, port in settings.ports.items():
         if not port_is_free(settings.bind, port):
-            raise TestbedError(
+            raise StackError(
                 code="port_taken",
                 sentence=f"Port {port} ({name}) is taken by {port_holder(port)}.",
                 mend=f"stop that program, or move ours: make up {name}={port + 1}",
@@ -244,10 +244,10 @@ def follow_logs(settings: Settings, progress: Progress, service: str | None) -> 
     """Show the output of a service (or of all) and go on as it grows, until Ctrl-C.
 
     Raises:
-        TestbedError: nothing runs (`not_running`), or there is no such service (`no_service`).
+        StackError: nothing runs (`not_running`), or there is no such service (`no_service`).
     """
     if service not in {None, *SERVICES}:
-        raise TestbedError(
+        raise StackError(
             code="no_service",
             sentence=f"There is no service {service}.",
             mend=f"make logs S=<one of {', '.join(SERVICES)}>",
@@ -256,7 +256,7 @@ def follow_logs(settings: Settings, progress: Progress, service: str | None) -> 
         return native_stack(settings, progress).follow(service)
     if compose_answers() and (compose := ComposeStack(settings)).states():
         return compose.follow(service)
-    raise TestbedError(code="not_running", sentence="The stack does not run.", mend="make up")
+    raise StackError(code="not_running", sentence="The stack does not run.", mend="make up")
 
 
 def summary(settings: Settings, seconds: float) -> str:

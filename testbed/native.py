@@ -19,7 +19,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from testbed.commands import last_lines, run
 from testbed.deployment import Deployment, source_fingerprint
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.settings import ROOT, Settings
 from testbed.setup import digest
@@ -101,7 +101,7 @@ class NativeStack:
         """Wait until a program can be used; a word on it comes back.
 
         Raises:
-            TestbedError: it died (`service_died`) or took too long (`service_slow`); with its last lines.
+            StackError: it died (`service_died`) or took too long (`service_slow`); with its last lines.
         """
         program = self.programs[name]
         deadline = time.monotonic() + self._settings.start_timeout_s
@@ -118,7 +118,7 @@ class NativeStack:
                     if deployment.state == "deployed":
                         return f"deployed in {deployment.seconds} s"
                     if deployment.state == "failed":
-                        raise TestbedError(
+                        raise StackError(
                             code="deployment_failed",
                             sentence="The application could not be deployed to LocalStack.",
                             detail=last_lines(deployment.reason),
@@ -126,14 +126,14 @@ class NativeStack:
                         )
                     reason = deployment.reason
             if self.states().get(name) not in ALIVE:
-                raise TestbedError(
+                raise StackError(
                     code="service_died",
                     sentence=f"The service {name} stopped while it was starting.",
                     detail=self.log_tail(name),
                     mend=f"make logs S={name}, mend what it says, then make up",
                 )
             time.sleep(0.05)
-        raise TestbedError(
+        raise StackError(
             code="service_slow",
             sentence=f"The service {name} was not healthy after {self._settings.start_timeout_s:.0f} s: {reason}.",
             detail=self.log_tail(name),

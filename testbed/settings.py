@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
 
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent
 Mode = Literal["native", "compose"]
@@ -16,7 +16,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     """Read NAME=value lines; quotes around a value are dropped, `#` starts a comment line.
 
     Raises:
-        TestbedError: a line is not of that form (`bad_dotenv`).
+        StackError: a line is not of that form (`bad_dotenv`).
     """
     if not path.exists():
         return {}
@@ -27,7 +27,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
             continue
         match = re.fullmatch(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", text)
         if not match:
-            raise TestbedError(
+            raise StackError(
                 code="bad_dotenv",
                 sentence=f"Line {number} of .env is not of the form NAME=value.",
                 mend=f"edit line {number} of {path.name}; .env.example shows every setting",
@@ -39,9 +39,9 @@ def read_dotenv(path: Path) -> dict[str, str]:
     return values
 
 
-def bad_setting(name: str, value: str, wanted: str) -> TestbedError:
+def bad_setting(name: str, value: str, wanted: str) -> StackError:
     """Say which variable is wrong and what it takes."""
-    return TestbedError(
+    return StackError(
         code="bad_setting",
         sentence=f"{name}={value!r} is not {wanted}.",
         mend=f"set {name} in the environment or in .env; .env.example shows every setting",
@@ -95,7 +95,7 @@ class Settings:
         """Read and check every variable.
 
         Raises:
-            TestbedError: a value cannot be used (`bad_setting`, `bad_dotenv`).
+            StackError: a value cannot be used (`bad_setting`, `bad_dotenv`).
         """
         given = dict(os.environ) if environment is None else environment
         values = read_dotenv(dotenv or ROOT / ".env") | {k: v for k, v in given.items() if v}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.commands import end_running, run
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.progress import Progress
 from testbed.settings import ROOT, Settings
 
@@ -90,7 +90,7 @@ class Setup:
         """Make what is missing, two pieces at a time.
 
         Raises:
-            TestbedError: a piece could not be made; the others keep what they have.
+            StackError: a piece could not be made; the others keep what they have.
         """
         if not self.missing(*names):
             return
@@ -303,11 +303,11 @@ def install_debian_packages(*names: str) -> None:
     """Install system packages where that is possible without asking anybody: as root on Debian and its kin.
 
     Raises:
-        TestbedError: it is not (`missing_package`), or apt-get failed.
+        StackError: it is not (`missing_package`), or apt-get failed.
     """
     words = " ".join(names)
     if not shutil.which("apt-get") or os.geteuid() != 0:
-        raise TestbedError(
+        raise StackError(
             code="missing_package",
             sentence=f"This machine lacks {words}.",
             mend=f"sudo apt-get install -y {words} (or your system's equivalent), then run the same command again",

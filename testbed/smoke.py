@@ -1,6 +1,6 @@
 """The smoke test: real requests through everything that a person's first message passes."""
 
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.http import Answer, fetch
 from testbed.settings import Settings
 
@@ -9,7 +9,7 @@ def smoke_test(settings: Settings) -> None:
     """Ask the page, the issuer and the API what a browser would ask them; store nothing.
 
     Raises:
-        TestbedError: the first answer that is not as it must be (`smoke_failed`).
+        StackError: the first answer that is not as it must be (`smoke_failed`).
     """
     _expect("the page", fetch(settings.frontend_url + "/"), 200)
     config = _expect("the page's settings", fetch(settings.frontend_url + "/config.json"), 200).json()
@@ -29,14 +29,14 @@ def mint_token(settings: Settings, persona: str, fault: str | None) -> str:
     """An access token for a persona (login or short name), broken on purpose where a fault is named.
 
     Raises:
-        TestbedError: the issuer does not answer or refuses (`no_token`).
+        StackError: the issuer does not answer or refuses (`no_token`).
     """
     body = {"persona": persona, "client_id": settings.client_id} | ({"fault": fault} if fault else {})
     answer = fetch(settings.idp_url + "/mock/tokens", body=body)
     document = answer.json()
     if answer.status != 200:
         said = document.get("error_description") if isinstance(document, dict) else answer.body.decode(errors="replace")
-        raise TestbedError(
+        raise StackError(
             code="no_token",
             sentence=f"The issuer gave no token: {said or answer.status}.",
             mend="make status shows whether the stack is up; GET /mock/faults lists the faults",
@@ -52,8 +52,8 @@ def _expect(what: str, answer: Answer, status: int) -> Answer:
     return answer
 
 
-def _failed(sentence: str) -> TestbedError:
-    return TestbedError(
+def _failed(sentence: str) -> StackError:
+    return StackError(
         code="smoke_failed",
         sentence=f"The stack is up, but {sentence}.",
         mend="make logs S=localstack and make logs S=deployer say more; make down and make up start afresh",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from testbed.commands import run
-from testbed.errors import TestbedError
+from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.lifecycle import NATIVE_PIECES, choose_mode
 from testbed.ports import free_ports
@@ -89,7 +89,7 @@ def own_stack(settings: Settings, progress: Progress) -> Iterator[dict[str, str]
 def _testbed(command: str, environment: dict[str, str]) -> None:
     words = [str(ROOT / "testbed/launch"), command]
     if subprocess.run(words, env=os.environ | environment, check=False).returncode:
-        raise TestbedError(
+        raise StackError(
             code="no_test_stack",
             sentence=f"The stack for the tests failed at {command}; the reason stands above.",
             mend="mend that reason, then run the tests again",

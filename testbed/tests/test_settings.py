@@ -1,0 +1,79 @@
+"""The testbed's settings."""
+
+from pathlib import Path
+
+import pytest
+
+from testbed.errors import StackError
+from testbed.settings import Settings, read_dotenv
+
+
+def settings(tmp_path: Path, **environment: str) -> Settings:
+    return Settings.from_environment(environment, tmp_path / ".env")
+
+
+def test_settings_default_to_the_contract(tmp_path):
+    """Without a variable set, everything is where the README says."""
+    found = settings(tmp_path)
+    assert found.frontend_url == "http://localhost:8080"
+    assert found.issuer == "http://localhost:9400/oauth2/default"
+    assert found.api_url == "http://localhost:4566/_aws/execute-api/gatehouse/Prod/api/messages"
+    assert found.bind == "127.0.0.1"
+    assert found.mode is None
+
+
+def test_settings_follow_a_moved_port(tmp_path):
+    """A port moves the URLs that are made of it."""
+    found = settings(tmp_path, IDP_PORT="19400", FRONTEND_PORT="18080")
+    assert found.issuer == "http://localhost:19400/oauth2/default"
+    assert found.allowed_origins == "http://localhost:18080"
+
+
+def test_settings_prefer_the_environment_over_dotenv(tmp_path):
+    """A variable in the environment wins over .env, an empty one does not."""
+    (tmp_path / ".env").write_text('IDP_PORT=1111\nFRONTEND_PORT="2222"\n')
+    found = settings(tmp_path, IDP_PORT="3333", FRONTEND_PORT="")
+    assert (found.idp_port, found.frontend_port) == (3333, 2222)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IDP_PORT", "http"),
+        ("IDP_PORT", "0"),
+        ("IDP_PORT", "65536"),
+        ("IDP_PORT", "-1"),
+        ("IDP_PORT", "\u0664"),
+        ("IDP_PORT", "8080"),
+        ("MODE", "docker"),
+        ("STACK", "../x"),
+        ("WIDGET_ENGINE", "gen3"),
+        ("START_TIMEOUT_S", "soon"),
+    ],
+)
+def test_settings_refuse_a_value_by_the_name_of_its_variable(tmp_path, name, value):
+    """A value that cannot be used is refused at once, and the sentence says which."""
+    with pytest.raises(StackError) as refused:
+        settings(tmp_path, **{name: value})
+    assert refused.value.code == "bad_setting"
+    assert name in refused.value.sentence
+
+
+def test_dotenv_refuses_a_line_without_an_equals_sign(tmp_path):
+    """A broken line is named by its number."""
+    (tmp_path / ".env").write_text("# fine\nIDP_PORT 9400\n")
+    with pytest.raises(StackError, match="Line 2") as refused:
+        read_dotenv(tmp_path / ".env")
+    assert refused.value.code == "bad_dotenv"
+
+
+def test_env_example_changes_nothing_when_copied(tmp_path):
+    """.env.example lists the defaults: a copy of it gives the same settings as none."""
+    example = Path(__file__).parents[2] / ".env.example"
+    assert Settings.from_environment({}, example) == settings(tmp_path)
+
+
+def test_real_okta_org_is_not_taken_for_the_mock(tmp_path):
+    """With another issuer no token is minted for the smoke test."""
+    assert not settings(tmp_path, OKTA_ISSUER="https://example.okta.com/oauth2/default").uses_mock_issuer
+    assert settings(tmp_path).uses_mock_issuer
