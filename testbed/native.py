@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from testbed.commands import last_lines, run
 from testbed.deployment import Deployment, source_fingerprint
 from testbed.errors import StackError
 from testbed.http import fetch
-from testbed.settings import ROOT, Settings
+from testbed.settings import ROOT, Settings, bad_setting
 from testbed.setup import digest
 
 # Passed on from the shell; everything else that services see is set below, so that both modes see the same.
@@ -58,7 +59,8 @@ class NativeStack:
 
     def running(self) -> bool:
         """Whether this stack's supervisor answers."""
-        return self._supervisor() is not None
+        with self._supervisor() as supervisor:
+            return supervisor is not None
 
     def up_to_date(self) -> bool:
         """Whether everything runs as the settings and the sources now say."""
@@ -68,17 +70,25 @@ class NativeStack:
 
     def states(self) -> dict[str, str]:
         """Program → supervisor's state (RUNNING, FATAL, …); empty when nothing runs."""
-        supervisor = self._supervisor()
-        if supervisor is None:
-            return {}
-        return {info["name"]: info["statename"] for info in supervisor.getAllProcessInfo()}
+        return {info["name"]: info["statename"] for info in self._process_infos()}
+
+    def pids(self) -> dict[str, int]:
+        """Program → process id, of those that are starting or running."""
+        return {info["name"]: info["pid"] for info in self._process_infos() if info["statename"] in ALIVE}
+
+    def _process_infos(self) -> list[dict[str, Any]]:
+        with self._supervisor() as supervisor:
+            infos: list[dict[str, Any]] = supervisor.getAllProcessInfo() if supervisor else []
+        return infos
 
     def start(self) -> None:
         """Start the supervisor, or let a running one restart what changed and start what is down."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "logs").mkdir(exist_ok=True)
+        for name in ("logs", "tmp"):
+            (self._folder / name).mkdir(exist_ok=True)
         if not self.running():
             self._end_orphans()
+            self._socket().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._conf.write_text(self._configuration())
             self._settings.deployment_file.unlink(missing_ok=True)
             run(
@@ -105,6 +115,7 @@ class NativeStack:
         """
         program = self.programs[name]
         deadline = time.monotonic() + self._settings.start_timeout_s
+        started_as = self.pids().get(name)
         reason = ""
         while time.monotonic() < deadline:
             if program.health_url:
@@ -125,7 +136,7 @@ class NativeStack:
                             mend="mend lambda/ as the lines above say, then make up",
                         )
                     reason = deployment.reason
-            if self.states().get(name) not in ALIVE:
+            if started_as is None or self.pids().get(name) != started_as:
                 raise StackError(
                     code="service_died",
                     sentence=f"The service {name} stopped while it was starting.",
@@ -142,12 +153,12 @@ class NativeStack:
 
     def stop(self) -> None:
         """Stop everything and leave no process and no temporary folder; data that outlives a run stays."""
-        supervisor = self._supervisor()
-        if supervisor is not None:
-            pid = supervisor.getPID()
-            supervisor.shutdown()
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                psutil.Process(pid).wait(timeout=20)
+        with self._supervisor() as supervisor:
+            if supervisor is not None:
+                pid = supervisor.getPID()
+                supervisor.shutdown()
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                    psutil.Process(pid).wait(timeout=20)
         self._end_orphans()
         for path in (self._folder / "localstack", self._folder / "tmp", self._socket().parent):
             if path != self._folder:
@@ -272,16 +283,17 @@ class NativeStack:
                 "GATEHOUSE_SOURCE": digest(*program.sources)[:16],
                 **program.environment,
             }
-            pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in environment.items())
+            pairs = ",".join(f"{name}={_assigned(name, value)}" for name, value in environment.items())
             lines += [
                 f"[program:{program.name}]",
-                f"command={' '.join(_quoted(word) for word in program.command)}",
+                f"command={_escaped(shlex.join(program.command))}",
                 f"environment={pairs}",
                 f"stdout_logfile={_escaped(str(self.log_file(program.name)))}",
                 "stdout_logfile_maxbytes=10MB",
                 "stdout_logfile_backups=1",
                 "redirect_stderr=true",
-                "startsecs=0",
+                "startsecs=1",
+                "startretries=0",
                 "autorestart=unexpected",
                 "stopasgroup=true",
                 "killasgroup=true",
@@ -296,20 +308,20 @@ class NativeStack:
             return path
         return Path(tempfile.gettempdir()) / f"gatehouse-{digest(text=str(path))[:12]}" / "supervisor.sock"
 
-    def _supervisor(self) -> Any:
+    @contextlib.contextmanager
+    def _supervisor(self) -> Iterator[Any]:
         """The supervisor's RPC interface, or None when none answers."""
         path = self._socket()
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return None
-        proxy = xmlrpc.client.ServerProxy(
-            "http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{path}")
-        )
+        transport = SupervisorTransport(None, None, f"unix://{path}")
+        supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
         try:
-            proxy.supervisor.getState()
+            supervisor.getState()
         except (OSError, xmlrpc.client.Error):
-            return None
-        return proxy.supervisor
+            supervisor = None
+        try:
+            yield supervisor
+        finally:
+            transport.close()
 
     def _end_orphans(self) -> None:
         """End what an earlier run of this stack left behind, when its supervisor was killed, say."""
@@ -332,8 +344,12 @@ def _supervisor_tool(name: str) -> Path:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("%", "%%").replace('"', '\\"')
+    return text.replace("%", "%%")
 
 
-def _quoted(word: str) -> str:
-    return f'"{_escaped(word)}"' if " " in word else _escaped(word)
+def _assigned(name: str, value: str) -> str:
+    """A value as supervisord reads it: in quotes that it must not contain itself, for there is no escaping them."""
+    quote = "'" if '"' in value else '"'
+    if quote in value or "\n" in value:
+        raise bad_setting(name, value, "a value without line breaks and with at most one kind of quotes")
+    return f"{quote}{_escaped(value)}{quote}"

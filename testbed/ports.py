@@ -1,7 +1,10 @@
 """Which ports are free, and who has those that are not."""
 
 import contextlib
+import errno
 import socket
+
+from testbed.errors import StackError
 
 
 def port_holder(port: int) -> str:
@@ -19,13 +22,23 @@ def port_holder(port: int) -> str:
 
 
 def port_is_free(bind: str, port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen there now.
+
+    Raises:
+        StackError: this machine does not have the address at all, or the port is reserved (`bad_setting`).
+    """
     with socket.socket(socket.AF_INET6 if ":" in bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind, port))
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise StackError(
+                code="bad_setting",
+                sentence=f"Nothing can listen on {bind}, port {port}: {error.strerror}.",
+                mend="set BIND to an address of this machine, and ports above 1023",
+            ) from error
     return True
 
 

@@ -1,0 +1,122 @@
+"""The native supervisor, with programs of one line in place of the real ones."""
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from testbed.errors import StackError
+from testbed.native import NativeStack, Program
+from testbed.ports import free_ports
+from testbed.settings import Settings
+
+SERVES = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), type('H', (http.server.BaseHTTPRequestHandler,), {'do_GET': lambda self: (self.send_response(200), self.end_headers())})).serve_forever()"  # noqa: E501 -- a program of one line
+
+
+class SmallStack(NativeStack):
+    """A stack of one program."""
+
+    def __init__(self, folder: Path, code: str) -> None:
+        self._code = code
+        settings = Settings.from_environment({"START_TIMEOUT_S": "10"}, folder / ".env")
+        object.__setattr__(settings, "deployment_file", folder / "deployment.json")
+        self._port = free_ports(1)[0]
+        self._settings = settings
+        self._folder = folder
+        self._conf = folder / "supervisord.conf"
+        self.programs = {
+            "small": Program(
+                name="small",
+                command=(sys.executable, "-c", code, str(self._port)),
+                environment={"ODD": '50% "quoted", and a comma'},
+                health_url=f"http://127.0.0.1:{self._port}/",
+                sources=(),
+            )
+        }
+
+
+@pytest.fixture
+def stack_of(tmp_path):
+    stacks = []
+
+    def make(code):
+        stacks.append(SmallStack(tmp_path, code))
+        return stacks[-1]
+
+    yield make
+    for stack in stacks:
+        stack.stop()
+
+
+def left_behind(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("GATEHOUSE_STACK") == str(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_stack_is_up_to_date_once_started(stack_of):
+    """What was started from the present settings needs no second start."""
+    stack = stack_of(SERVES)
+    assert not stack.up_to_date()
+    stack.start()
+    assert stack.wait_healthy("small") == ""
+    pid = stack.pids()["small"]
+    stack.start()
+    assert stack.pids()["small"] == pid
+
+
+def test_stack_leaves_nothing_behind_when_stopped(stack_of, tmp_path):
+    """After a stop there is no process, no socket and no supervisor."""
+    stack = stack_of(SERVES)
+    stack.start()
+    stack.wait_healthy("small")
+    stack.stop()
+    assert left_behind(tmp_path) == []
+    assert not stack.running()
+    assert not (tmp_path / "supervisord.pid").exists()
+
+
+def test_service_that_dies_is_named_with_its_last_lines(stack_of):
+    """A program that ends while starting is said to have, with what it printed."""
+    stack = stack_of("print('no key in the lock'); raise SystemExit(3)")
+    stack.start()
+    with pytest.raises(StackError) as died:
+        stack.wait_healthy("small")
+    assert died.value.code == "service_died"
+    assert "small" in died.value.sentence
+    assert "no key in the lock" in died.value.detail
+    assert "make logs S=small" in died.value.mend
+
+
+def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start(stack_of, tmp_path):
+    """When the supervisor was killed with -9, the next start still works."""
+    stack = stack_of(SERVES)
+    stack.start()
+    stack.wait_healthy("small")
+    orphan = stack.pids()["small"]
+    supervisor = psutil.Process(int((tmp_path / "supervisord.pid").read_text()))
+    supervisor.kill()
+    psutil.wait_procs([supervisor], timeout=5)
+    stack.start()
+    stack.wait_healthy("small")
+    assert stack.pids()["small"] != orphan
+    assert not psutil.pid_exists(orphan)
+
+
+def test_changed_settings_restart_the_program(stack_of, tmp_path):
+    """A running stack takes a changed environment by restarting what it concerns."""
+    stack = stack_of(SERVES)
+    stack.start()
+    stack.wait_healthy("small")
+    pid = stack.pids()["small"]
+    stack.programs["small"].environment["ODD"] = "changed"
+    assert not stack.up_to_date()
+    stack.start()
+    stack.wait_healthy("small")
+    assert stack.pids()["small"] != pid
