@@ -1,0 +1,658 @@
+"""One execution environment: a process, its Runtime API, its output, and the invocations it serves.
+
+Nothing here has a thread of its own. Whoever waits for something (an initialization, an invocation) drives the
+environment: polls its descriptors and handles what arrives. Between invocations the watcher does.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from process_executor import memory, runtime_api
+from process_executor.logs import JsonLines, Measures, Output, TextLines
+from process_executor.runtime_api import VERSION, Connection, Request
+from process_executor.spawner import Nursery, Order, receive_status
+
+LOG = logging.getLogger(__name__)
+
+PIPE_READ = 1 << 18
+# After the answer the runtime polls for the next invocation; what it writes until then belongs to this one.
+SETTLE_S = 0.1
+SIGNALS = {
+    signal.SIGHUP: "hangup",
+    signal.SIGINT: "interrupt",
+    signal.SIGQUIT: "quit",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGTRAP: "trace/breakpoint trap",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGKILL: "killed",
+    signal.SIGUSR1: "user defined signal 1",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGUSR2: "user defined signal 2",
+    signal.SIGPIPE: "broken pipe",
+    signal.SIGALRM: "alarm clock",
+    signal.SIGTERM: "terminated",
+    signal.SIGSYS: "bad system call",
+}
+
+
+class Stopped(Exception):
+    """The environment was stopped from outside."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an initialization or an invocation did not end well.
+
+    Attributes:
+        payload: what the caller gets; built from the other two if the runtime said nothing.
+    """
+
+    error_type: str
+    message: str
+    payload: bytes | None = None
+    status: str = "error"
+
+    def payload_for(self, request_id: str) -> bytes:
+        """The caller's answer, in AWS's words."""
+        if self.payload is not None:
+            return self.payload
+        text = f"RequestId: {request_id} Error: {self.message}"
+        return json.dumps({"errorType": self.error_type, "errorMessage": text}, separators=(",", ":")).encode()
+
+
+@dataclass
+class Invocation:
+    """What the runtime is working on."""
+
+    request_id: str
+    deadline: float
+    payload_limit: int
+    response: bytes | None = None
+    failure: Failure | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the runtime has reported."""
+        return self.response is not None or self.failure is not None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of an invocation."""
+
+    payload: bytes
+    is_error: bool
+    events: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that stays the same while an environment lives, restarts of its process included."""
+
+    id: str
+    name: str
+    version: str
+    timeout_s: int
+    memory_mb: int
+    order: Callable[[str], Order]
+    nursery: Nursery
+    lines: TextLines | JsonLines
+    rewrite: Callable[[str], str] | None
+    live: Callable[[str, list[str]], None]
+    tmp_dir: Path | None
+    enforce_memory: bool
+    init_timeout_s: float
+
+
+class Environment:
+    """Drives one function's process through initialization and invocations."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.created = time.monotonic()
+        self.invocations = 0
+        self.state = "new"
+        self.pid = 0
+        self._lock = threading.RLock()
+        self._stopped = False
+        self._process: Process | None = None
+        self._events: list[str] = []
+        self._init_failure: Failure | None = None
+        self._init_ms: float | None = None
+
+    # --- From LocalStack's threads ---------------------------------------------------------------------------------
+
+    def start(self) -> Failure | None:
+        """Start the process and wait until it is ready.
+
+        Returns:
+            the failure of the initialization, kept also for the first invocation.
+
+        Raises:
+            Stopped: stopped while starting.
+        """
+        with self._lock:
+            return self._initialize(self.plan.init_timeout_s)
+
+    def invoke(self, request_id: str, headers: dict[str, str], payload: bytes, payload_limit: int) -> Outcome:
+        """Run one invocation to its end.
+
+        Raises:
+            Stopped: stopped before it ended.
+        """
+        with self._lock:
+            self.invocations += 1
+            self._settle_idle()
+            begin = time.monotonic()
+            deadline = begin + self.plan.timeout_s
+            self._events += self.plan.lines.start(request_id, self.plan.version)
+            invocation = Invocation(request_id, deadline, payload_limit)
+            if self._process is None and self._init_failure is None:
+                self._initialize(self.plan.timeout_s)
+                self._init_ms = None  # a suppressed initialization: its time is part of the invocation's
+            if self._init_failure is not None:
+                invocation.failure, self._init_failure = self._init_failure, None
+                self._discard_process()
+            else:
+                self._serve(invocation, headers, payload)
+            return self._conclude(invocation, (time.monotonic() - begin) * 1000)
+
+    def restart(self) -> None:
+        """Drop the process; the next invocation starts another (the code has changed)."""
+        with self._lock:
+            self._discard_process()
+
+    def stop(self) -> None:
+        """Kill everything in it, at once; may be called at any time, and again."""
+        self._stopped = True
+        process = self._process
+        if process is not None:
+            process.kill()
+        with self._lock:
+            self._discard_process()
+            self.state = "stopped"
+            if self.plan.tmp_dir is not None:
+                shutil.rmtree(self.plan.tmp_dir, ignore_errors=True)
+
+    def idle(self) -> None:
+        """Take in what happened between invocations; called by the watcher, gives way to invocations."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._settle_idle()
+            finally:
+                self._lock.release()
+
+    @property
+    def process(self) -> "Process | None":
+        """The running process, if any."""
+        return self._process
+
+    # --- Phases ----------------------------------------------------------------------------------------------------
+
+    def _initialize(self, timeout_s: float) -> Failure | None:
+        self._raise_if_stopped()
+        self.state = "starting"
+        begin = time.monotonic()
+        if self._init_ms is None and not self.invocations:
+            self._log(self.plan.lines.init_start())
+        process = self._process = Process(self.plan)
+        self.pid = process.pid
+        process.drive(lambda: process.ready or process.exited, begin + timeout_s, self._memory_limit_mb())
+        self._log(process.take_events())
+        self._raise_if_stopped()
+        self._init_ms = (time.monotonic() - begin) * 1000
+        failure = self._init_verdict(process)
+        if failure is not None:
+            self._discard_process()
+            self._log(self.plan.lines.init_report(self._init_ms, failure.status, failure.error_type or None))
+            LOG.warning(
+                "Environment %s of %s failed to initialize: %s", self.plan.id, self.plan.name, failure.error_type or failure.status
+            )
+            self._init_failure = None if failure.status == "timeout" and not self.invocations else failure
+            return failure
+        self.state = "idle"
+        LOG.info(
+            "Environment %s of %s is ready: pid %d, %.0f ms", self.plan.id, self.plan.name, process.pid, self._init_ms
+        )
+        return None
+
+    def _init_verdict(self, process: "Process") -> Failure | None:
+        if process.init_error is not None:
+            return process.init_error
+        if process.exited:
+            return process.exit_failure()
+        if not process.ready:
+            return Failure("Sandbox.Timedout", f"Task timed out after {self.plan.timeout_s}.00 seconds", status="timeout")
+        return None
+
+    def _serve(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
+        process = self._process
+        assert process is not None
+        self.state = "invoking"
+        deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
+        process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
+        process.drive(lambda: invocation.answered or process.exited, invocation.deadline, self._memory_limit_mb())
+        if not invocation.answered:
+            self._raise_if_stopped()
+            if process.exited:
+                invocation.failure = process.exit_failure()
+            else:
+                text = f"Task timed out after {self.plan.timeout_s}.00 seconds"
+                invocation.failure = Failure("Sandbox.Timedout", text, status="timeout")
+            LOG.warning("Environment %s of %s: %s", self.plan.id, self.plan.name, invocation.failure.message)
+            self._discard_process()
+            return
+        settled = time.monotonic() + SETTLE_S
+        process.drive(lambda: process.ready or process.exited, min(settled, invocation.deadline), None)
+        if process.exited:
+            self._discard_process()
+
+    def _conclude(self, invocation: Invocation, duration_ms: float) -> Outcome:
+        plan, failure = self.plan, invocation.failure
+        peak_mb = 0
+        if self._process is not None:
+            self._log(self._process.take_events(flush=True))
+            peak_mb = self._process.peak_memory_mb()
+        peak_mb = peak_mb or self._last_peak_mb
+        crashed = failure is not None and failure.payload is None
+        if failure is not None and crashed:
+            self._log(plan.lines.failure(invocation.request_id, failure.message, failure.error_type))
+        measures = Measures(
+            duration_ms=min(duration_ms, plan.timeout_s * 1000.0) if failure and failure.status == "timeout" else duration_ms,
+            memory_mb=plan.memory_mb,
+            max_memory_mb=min(peak_mb, plan.memory_mb) if plan.enforce_memory else peak_mb,
+            init_ms=self._init_ms,
+        )
+        self._init_ms = None
+        status = failure.status if failure is not None else "success"
+        error_type = failure.error_type if failure is not None and status == "error" else None
+        self._log(plan.lines.end(invocation.request_id, measures, status, error_type, ""))
+        events, self._events = self._events, []
+        self.state = "idle"
+        WATCHER.watch(self)
+        if failure is not None:
+            return Outcome(failure.payload_for(invocation.request_id), True, events)
+        return Outcome(invocation.response or b"", False, events)
+
+    # --- Small parts -----------------------------------------------------------------------------------------------
+
+    _last_peak_mb = 0
+
+    def _memory_limit_mb(self) -> int | None:
+        return self.plan.memory_mb if self.plan.enforce_memory else None
+
+    def _log(self, events: list[str]) -> None:
+        if events:
+            self._events += events
+            self.plan.live(self.plan.name, events)
+
+    def _raise_if_stopped(self) -> None:
+        if self._stopped:
+            self._discard_process()
+            raise Stopped
+
+    def _settle_idle(self) -> None:
+        """Handle what arrived while nobody drove: late output, a process that ended."""
+        WATCHER.forget(self)
+        process = self._process
+        if process is None:
+            return
+        process.drive(lambda: True, 0, None)
+        self._log(process.take_events())
+        if process.exited:
+            LOG.info("Environment %s of %s ended while idle", self.plan.id, self.plan.name)
+            self._discard_process()
+        elif self.state == "idle":
+            WATCHER.watch(self)
+
+    def _discard_process(self) -> None:
+        WATCHER.forget(self)
+        process, self._process = self._process, None
+        if process is not None:
+            self._last_peak_mb = process.peak_memory_mb() or process.max_rss_mb
+            process.kill()
+            process.close()
+            self._log(process.take_events(flush=True))
+            LOG.info("Environment %s of %s: pid %d is gone", self.plan.id, self.plan.name, process.pid)
+        self.pid = 0
+
+
+class Process:
+    """A function's process and the descriptors that belong to it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.ready = False
+        self.exited = False
+        self.out_of_memory = False
+        self.init_error: Failure | None = None
+        self.max_rss_mb = 0
+        self._exit_status: int | None = None
+        self._invocation: Invocation | None = None
+        self._polling: Connection | None = None
+        self._serving = False
+        self._output = Output(plan.rewrite)
+        self._events: list[str] = []
+        self._connections: dict[int, Connection] = {}
+        self._kill_lock = threading.Lock()
+        self._killed = False
+        self._keeper = 0
+        self.pid = 0
+        self.poll = select.epoll()
+        self.listener = runtime_api.listen()
+        self._start()
+
+    def _start(self) -> None:
+        log_read, log_write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(log_read, False)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.log_fd, self.status = log_read, ours
+        order = self.plan.order(f"127.0.0.1:{self.listener.getsockname()[1]}")
+        try:
+            self._keeper = self.plan.nursery.spawn(order, log_write, theirs.fileno())
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(log_write)
+            theirs.close()
+        ours.setblocking(False)
+        for fd in (self.listener.fileno(), log_read, ours.fileno()):
+            self.poll.register(fd, select.EPOLLIN)
+
+    # --- Driving ---------------------------------------------------------------------------------------------------
+
+    def drive(self, until: Callable[[], bool], deadline: float, memory_limit_mb: int | None) -> None:
+        """Handle events until ``until`` holds or the deadline (monotonic) has passed; at least those already there."""
+        check = memory.Checks(memory_limit_mb)
+        while True:
+            now = time.monotonic()
+            done = until()
+            wait = 0.0 if done else max(0.0, min(deadline - now, check.due - now))
+            events = self.poll.poll(wait)
+            for fd, _ in events:
+                self._handle(fd)
+            if not events:
+                if done or until() or time.monotonic() >= deadline:
+                    return
+                if check.exceeded(self.pid, self._keeper_children):
+                    self.out_of_memory = True
+                    self.kill()
+                    check.disarm()
+
+    def _keeper_children(self) -> list[int]:
+        return memory.descendants(self.pid)
+
+    def _handle(self, fd: int) -> None:
+        if fd == self.log_fd:
+            self._read_output()
+        elif fd == self.listener.fileno():
+            self._accept()
+        elif fd == self.status.fileno():
+            self._read_status()
+        elif fd in self._connections:
+            self._serve_connection(self._connections[fd])
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self.listener.accept()
+        except BlockingIOError:
+            return
+        connection = Connection(sock)
+        self._connections[sock.fileno()] = connection
+        self.poll.register(sock.fileno(), select.EPOLLIN)
+        self._serve_connection(connection)
+
+    def _read_output(self) -> None:
+        """Drain the pipe, but return to the other descriptors when it never ends."""
+        for _ in range(64):
+            try:
+                data = os.read(self.log_fd, PIPE_READ)
+            except BlockingIOError:
+                return
+            if not data:
+                with contextlib.suppress(OSError):
+                    self.poll.unregister(self.log_fd)
+                return
+            self._events += self._output.feed(data)
+
+    def _read_status(self) -> None:
+        try:
+            message, pid = receive_status(self.status)
+        except BlockingIOError:
+            return
+        if message == {} and pid:
+            self.pid = pid
+            return
+        if message:
+            if "failure" in message:
+                self.init_error = Failure("Runtime.InitError", message["failure"])
+            self._exit_status = message.get("status")
+            self.max_rss_mb = message.get("max_rss_kb", 0) // 1024
+        self._end()
+
+    def _end(self) -> None:
+        """The process is gone: take in what it left in the sockets and the pipe."""
+        for connection in list(self._connections.values()):
+            self._serve_connection(connection)
+        self._read_output()
+        self.exited = True
+        with contextlib.suppress(OSError):
+            self.poll.unregister(self.status.fileno())
+
+    # --- The Runtime API -------------------------------------------------------------------------------------------
+
+    def _serve_connection(self, connection: Connection) -> None:
+        connection.read()
+        limit = self._invocation.payload_limit if self._invocation else runtime_api.HEAD_LIMIT
+        try:
+            while (request := connection.next_request(limit)) is not None:
+                self._answer(connection, request)
+        except runtime_api.BadRequest as problem:
+            connection.answer_error(400, "InvalidRequest", str(problem))
+            connection.closed = True
+        if connection.closed:
+            self._drop(connection)
+        else:
+            self._watch_writes(connection)
+
+    def _watch_writes(self, connection: Connection) -> None:
+        if connection.wants_to_write:
+            connection.write()
+        mask = select.EPOLLIN | (select.EPOLLOUT if connection.wants_to_write else 0)
+        if connection.fileno() in self._connections:
+            self.poll.modify(connection.fileno(), mask)
+
+    def _drop(self, connection: Connection) -> None:
+        fd = connection.fileno()
+        if fd in self._connections:
+            del self._connections[fd]
+            self.poll.unregister(fd)
+        if connection is self._polling:
+            self._polling, self.ready = None, False
+        connection.close()
+
+    def _answer(self, connection: Connection, request: Request) -> None:
+        if not request.path.startswith(VERSION):
+            connection.answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
+            return
+        match request.method, request.path.removeprefix(VERSION).split("/"):
+            case "GET", ["invocation", "next"]:
+                self._polling, self.ready = connection, True
+            case "POST", ["invocation", request_id, "response"]:
+                self._take_response(connection, request, request_id)
+            case "POST", ["invocation", request_id, "error"]:
+                self._take_error(connection, request, request_id)
+            case "POST", ["init", "error"]:
+                self._take_init_error(connection, request)
+            case "GET", ["restore", "next"]:
+                connection.answer(200, b"")
+            case _:
+                connection.answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
+
+    def _current(self, connection: Connection, request_id: str) -> Invocation | None:
+        """The invocation a report is about, unless it is none of ours or already answered."""
+        invocation = self._invocation
+        if invocation is None or invocation.request_id != request_id:
+            connection.answer_error(400, "InvalidRequestID", "Invalid request ID")
+            return None
+        if invocation.answered:
+            connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
+            return None
+        return invocation
+
+    def _take_response(self, connection: Connection, request: Request, request_id: str) -> None:
+        invocation = self._current(connection, request_id)
+        if invocation is None:
+            return
+        limit = invocation.payload_limit
+        if request.size > limit:
+            sentence = f"Exceeded maximum allowed payload size ({limit} bytes)."
+            connection.answer_error(413, "RequestEntityTooLarge", sentence)
+            text = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+            payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}, separators=(",", ":"))
+            invocation.failure = Failure("Function.ResponseSizeTooLarge", text, payload.encode())
+            return
+        error_type = request.trailers.get("lambda-runtime-function-error-type")
+        if error_type:
+            invocation.failure = Failure(error_type, "", request.body)
+        else:
+            invocation.response = request.body
+        connection.answer_ok()
+
+    def _take_error(self, connection: Connection, request: Request, request_id: str) -> None:
+        invocation = self._current(connection, request_id)
+        if invocation is None:
+            return
+        kind = request.headers.get("lambda-runtime-function-error-type", "")
+        invocation.failure = Failure(kind or "Unhandled", "", self._rewritten(request.body), status="success")
+        connection.answer_ok()
+
+    def _take_init_error(self, connection: Connection, request: Request) -> None:
+        if self.ready or self._serving:
+            connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
+            return
+        kind = request.headers.get("lambda-runtime-function-error-type", "")
+        self.init_error = Failure(kind or "Runtime.Unknown", "", self._rewritten(request.body))
+        connection.answer_ok()
+
+    def _rewritten(self, body: bytes) -> bytes:
+        if self.plan.rewrite is None:
+            return body
+        return self.plan.rewrite(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+    def hand_out(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
+        """Answer the runtime's poll with an invocation."""
+        connection = self._polling
+        self._invocation, self._serving, self.ready, self._polling = invocation, True, False, None
+        if connection is not None:
+            connection.answer(200, payload, headers)
+            self._watch_writes(connection)
+
+    # --- The end ---------------------------------------------------------------------------------------------------
+
+    def exit_failure(self) -> Failure:
+        """How the process ended, in AWS's words."""
+        kind = "Runtime.ExitError"
+        status = self._exit_status
+        if self.out_of_memory:
+            return Failure("Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
+        if status is None:
+            return Failure(kind, "Runtime exited with error: signal: killed")
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            return Failure(kind, f"Runtime exited with error: signal: {SIGNALS.get(number, f'signal {number}')}")
+        code = os.WEXITSTATUS(status)
+        if code == 0:
+            return Failure(kind, "Runtime exited without providing a reason")
+        return Failure(kind, f"Runtime exited with error: exit status {code}")
+
+    def peak_memory_mb(self) -> int:
+        """The highest resident memory of the function's process and its children so far; 0 when they are gone."""
+        return 0 if self.exited or not self.pid else memory.peak_mb(memory.descendants(self.pid))
+
+    def take_events(self, *, flush: bool = False) -> list[str]:
+        """The log events since the last call."""
+        events, self._events = self._events, []
+        return events + (self._output.flush() if flush else [])
+
+    def kill(self) -> None:
+        """Kill the whole environment; from any thread, any number of times."""
+        with self._kill_lock:
+            if not self._killed and self._keeper:
+                self._killed = True
+                self.plan.nursery.stop(self._keeper)
+
+    def close(self) -> None:
+        """Give back every descriptor."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._events += self._output.feed(os.read(self.log_fd, PIPE_READ))
+        self.listener.close()
+        self.status.close()
+        os.close(self.log_fd)
+        self.poll.close()
+
+
+class Watcher:
+    """One thread that looks after idle environments: their late output, and whether they still live."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._poll: select.epoll | None = None
+        self._watched: dict[int, Environment] = {}
+
+    def watch(self, environment: Environment) -> None:
+        """Look after an environment until it is forgotten; wakes once per change."""
+        process = environment.process
+        if process is None:
+            return
+        with self._lock:
+            if self._poll is None:
+                self._poll = select.epoll()
+                threading.Thread(target=self._run, name="process-executor-watcher", daemon=True).start()
+            fd = process.poll.fileno()
+            mask = select.EPOLLIN | select.EPOLLONESHOT
+            if fd in self._watched:
+                self._poll.modify(fd, mask)
+            else:
+                self._poll.register(fd, mask)
+            self._watched[fd] = environment
+
+    def forget(self, environment: Environment) -> None:
+        """Somebody else drives it now."""
+        process = environment.process
+        if process is None or process.poll.closed:
+            return
+        with self._lock:
+            fd = process.poll.fileno()
+            if self._watched.pop(fd, None) is not None and self._poll is not None:
+                self._poll.unregister(fd)
+
+    def _run(self) -> None:
+        assert self._poll is not None
+        while True:
+            for fd, _ in self._poll.poll():
+                environment = self._watched.get(fd)
+                if environment is not None:
+                    environment.idle()
+
+
+WATCHER = Watcher()

@@ -1,0 +1,296 @@
+"""LocalStack's runtime executor, by processes."""
+
+import logging
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from localstack import config
+from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDuringStartup, StatusErrorException
+from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
+from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+
+from process_executor import nursery as nursery_program
+from process_executor import runtimes
+from process_executor.environment import Environment, Plan, Stopped
+from process_executor.live import LIVE
+from process_executor.logs import EventLog, JsonLines, TextLines
+from process_executor.runtimes import Runtime
+from process_executor.settings import settings
+from process_executor.spawner import Order, nursery_for
+
+LOG = logging.getLogger(__name__)
+
+TASK_ROOT = "/var/task"
+# What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
+FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT", "_AWS_XRAY_DAEMON_")
+LIMITS = {"RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 1024, "RLIMIT_CORE": 0}
+ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
+UIDS: set[int] = set()
+UID_LOCK = threading.Lock()
+
+
+class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalStack publishes no types
+    """One execution environment, as LocalStack drives it."""
+
+    def __init__(self, id: str, function_version: FunctionVersion) -> None:  # noqa: A002  # LocalStack's name
+        super().__init__(id=id, function_version=function_version)
+        self._environment: Environment | None = None
+        self._stopped = False
+        self._uid = 0
+        self._logs: list[str] = []
+
+    @property
+    def environment(self) -> Environment | None:
+        """The environment, once it was asked to start."""
+        return self._environment
+
+    # --- What LocalStack calls -------------------------------------------------------------------------------------
+
+    def start(self, env_vars: dict[str, str]) -> None:
+        """Start the environment and wait until it is ready.
+
+        A failed initialization is reported at the first invocation, with its logs and request id, as AWS does; only
+        provisioned concurrency learns it at once.
+        """
+        try:
+            environment = self._environment = Environment(self._plan(env_vars))
+            ENVIRONMENTS[self.id] = self
+            if self._stopped:
+                raise Stopped
+            failure = environment.start()
+        except Stopped:
+            raise ShutdownDuringStartup("The environment was stopped while it started") from None
+        if failure is not None and env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency":
+            raise StatusErrorException("Environment startup failed", payload=failure.payload_for(""))
+
+    def stop(self) -> None:
+        """Kill it; at any time, any number of times."""
+        self._stopped = True
+        ENVIRONMENTS.pop(self.id, None)
+        if self._environment is not None:
+            self._environment.stop()
+        with UID_LOCK:
+            UIDS.discard(self._uid)
+
+    def invoke(self, payload: dict[str, str]) -> InvocationResult:
+        """Run one invocation."""
+        assert self._environment is not None
+        request_id = payload["invoke-id"]
+        headers = {
+            "Lambda-Runtime-Aws-Request-Id": request_id,
+            "Lambda-Runtime-Invoked-Function-Arn": payload["invoked-function-arn"],
+            "Lambda-Runtime-Trace-Id": payload["trace-id"],
+        }
+        if payload.get("client-context"):
+            headers["Lambda-Runtime-Client-Context"] = payload["client-context"]
+        limit = int(config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES)
+        try:
+            outcome = self._environment.invoke(request_id, headers, payload["payload"].encode(), limit)
+        except Stopped:
+            raise ShutdownDuringStartup("The environment was stopped during an invocation") from None
+        logs = EventLog(outcome.events)
+        self._logs = outcome.events
+        return InvocationResult(request_id, outcome.payload, is_error=outcome.is_error, logs=logs)
+
+    def get_address(self) -> str:
+        """Functions are on this machine."""
+        return "127.0.0.1"
+
+    def get_endpoint_from_executor(self) -> str:
+        """Where a function reaches LocalStack."""
+        return "127.0.0.1"
+
+    def get_runtime_endpoint(self) -> str:
+        """Asked for by LocalStack's own init program only; there is none."""
+        return ""
+
+    def get_logs(self) -> str:
+        """The last invocation's."""
+        return EventLog(self._logs)
+
+    @classmethod
+    def prepare_version(cls, function_version: FunctionVersion) -> None:
+        """Unpack the code, find the interpreter, start its nursery, and compile in the background.
+
+        Raises:
+            UnsupportedRuntime: nothing here runs it; LocalStack reports the sentence as the function's state.
+        """
+        runtime = runtime_of(function_version)
+        function_version.config.code.prepare_for_execution()
+        nursery = nursery_for(runtime)
+        nursery.start()
+        if not function_version.config.code.is_hot_reloading():
+            nursery.compile(function_version.config.code.get_unzipped_code_location())
+
+    @classmethod
+    def cleanup_version(cls, function_version: FunctionVersion) -> None:
+        """LocalStack stops environments and deletes code itself."""
+
+    @classmethod
+    def validate_environment(cls) -> bool:
+        """Nothing outside Python is needed."""
+        return True
+
+    # --- From a function's configuration to a plan -----------------------------------------------------------------
+
+    def _plan(self, env_vars: dict[str, Any]) -> Plan:
+        version = self.function_version
+        function = version.config
+        runtime = runtime_of(version)
+        nursery = nursery_for(runtime)
+        level = nursery.start()
+        task_dir = Path(function.code.get_unzipped_code_location()).absolute()
+        staged = level != "process"
+        tmp_dir = None if staged else Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{self.id[:8]}-"))
+        self._uid = claim_uid() if os.geteuid() == 0 else 0
+        if tmp_dir is not None and self._uid:
+            os.chown(tmp_dir, self._uid, self._uid)
+        opt_dir: Path | None = None
+        variables = environment_variables(env_vars, runtime)
+        paths = Paths(task_dir, opt_dir, tmp_dir, staged)
+        logging_config = function.logging_config or {}
+        lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
+
+        def order(api_address: str) -> Order:
+            return Order(
+                id=self.id,
+                task_dir=str(task_dir),
+                opt_dir=str(opt_dir) if opt_dir else None,
+                cwd=paths.task,
+                environment=paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address},
+                sys_path=paths.sys_path(runtime),
+                handler=function.handler or "",
+                argv=program(runtime, variables, paths, function.handler or ""),
+                uid=self._uid,
+                gid=self._uid,
+                tmp_mb=function.ephemeral_storage.size,
+                limits=LIMITS,
+            )
+
+        return Plan(
+            id=self.id,
+            name=version.id.function_name,
+            version=version.id.qualifier,
+            timeout_s=int(function.timeout),
+            memory_mb=int(function.memory_size),
+            order=order,
+            nursery=nursery,
+            lines=lines(function.runtime, version.id.region, logging_config.get("SystemLogLevel") or "INFO"),
+            rewrite=paths.rewrite,
+            live=LIVE.write,
+            tmp_dir=tmp_dir,
+            enforce_memory=settings().memory_limit,
+            init_timeout_s=settings().init_timeout_s,
+        )
+
+
+class Paths:
+    """Where a function finds its folders: at AWS's places in a mount namespace, else at their real ones."""
+
+    def __init__(self, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None, staged: bool) -> None:
+        self._staged = staged
+        self.task = TASK_ROOT if staged else str(task_dir)
+        self.opt = "/opt" if staged or opt_dir is None else str(opt_dir)
+        self.tmp_dir = tmp_dir
+        self._replacements = [] if staged else [(str(task_dir), TASK_ROOT)]
+        if not staged and opt_dir is not None:
+            self._replacements.append((str(opt_dir), "/opt"))
+
+    @property
+    def rewrite(self) -> Any:
+        """Turns real paths in what a function reports into AWS's; None where they are AWS's already."""
+        return None if self._staged else self._rewrite
+
+    def _rewrite(self, text: str) -> str:
+        for real, shown in self._replacements:
+            text = text.replace(real, shown)
+        return text
+
+    def variables(self, variables: dict[str, str]) -> dict[str, str]:
+        """The environment with folders as the function finds them."""
+        if self._staged:
+            return variables
+        return variables | {"LAMBDA_TASK_ROOT": self.task, "TMPDIR": str(self.tmp_dir)}
+
+    def sys_path(self, runtime: Runtime) -> list[str]:
+        """What precedes the standard library, in AWS's order."""
+        if not runtime.is_python:
+            return []
+        layer = f"{self.opt}/python"
+        return [
+            self.task,
+            f"{layer}/lib/python{runtime.version}/site-packages",
+            layer,
+            "/var/runtime" if self._staged else str(runtime.runtime_dir),
+        ]
+
+
+def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[str, str]:
+    """The function's environment: AWS's variables and the user's, none of the host's.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    defaults = {
+        "LANG": "en_US.UTF-8",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        "SHLVL": "0",
+    }
+    given = {name: str(value) for name, value in env_vars.items() if not name.startswith(FOREIGN)}
+    if runtime.is_python:
+        given["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtime.name}"
+        defaults["PYTHONPATH"] = "/var/runtime"
+        defaults["_LAMBDA_TELEMETRY_LOG_FD"] = str(nursery_program.TELEMETRY_FD)
+    else:
+        given.pop("AWS_EXECUTION_ENV", None)
+    return defaults | given
+
+
+def program(runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str) -> list[str] | None:
+    """What to execute; None for going on in the interpreter that was forked."""
+    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+    if not runtime.is_python:
+        own = [f"{paths.task}/bootstrap"]
+        if not Path(own[0]).exists() and not paths.rewrite:
+            own = [f"{paths.task}/bootstrap"]
+        return own
+    if wrapper or any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in variables):
+        python = "/var/lang/bin/python3" if paths.rewrite is None else str(runtime.python)
+        command = [python, "-m", "awslambdaric", handler]
+        return [wrapper, *command] if wrapper else command
+    return None
+
+
+def runtime_of(function_version: FunctionVersion) -> Runtime:
+    """The runtime of a function, if this machine has it."""
+    name = function_version.config.runtime
+    if not name:
+        raise runtimes.UnsupportedRuntime(
+            "Functions from container images need Docker: start LocalStack with LAMBDA_RUNTIME_EXECUTOR=docker."
+        )
+    return runtimes.resolve(str(name))
+
+
+def claim_uid() -> int:
+    """A user id that no other environment has."""
+    with UID_LOCK:
+        uid = settings().first_uid
+        while uid in UIDS:
+            uid += 1
+        UIDS.add(uid)
+        return uid
+
+
+def stop_all() -> None:
+    """End every environment and nursery: LocalStack is going down."""
+    from process_executor.spawner import NURSERIES
+
+    for executor in list(ENVIRONMENTS.values()):
+        executor.stop()
+    for nursery in NURSERIES:
+        nursery.close()
+
+

@@ -1,0 +1,238 @@
+"""What goes to CloudWatch Logs: the function's output cut into events, and the platform's own lines.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-advanced.html and
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, SupportsIndex
+
+FRAME_MAGIC = b"\xa5\x5a\x00"
+FRAME_HEAD = 16
+# CloudWatch Logs takes events of up to 256 KiB.
+EVENT_LIMIT = 256 * 1024 - 26
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """UTC with milliseconds, as in AWS's log lines."""
+    moment = moment or datetime.now(UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+class EventLog(str):
+    """The log of one invocation as one text that still knows its events.
+
+    LocalStack cuts what it gets at line breaks; AWS does not cut a log record that the runtime client framed. So the
+    cut at line breaks, and only that one, yields the events.
+    """
+
+    __slots__ = ("events",)
+    events: tuple[str, ...]
+
+    def __new__(cls, events: Sequence[str]) -> "EventLog":
+        """Join ``events``, each of which ends its own line."""
+        text = super().__new__(cls, "".join(f"{event}\n" for event in events))
+        text.events = tuple(events)
+        return text
+
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        """The events for a cut at line breaks; otherwise as any text."""
+        if sep == "\n" and maxsplit == -1:
+            return list(self.events)
+        return super().split(sep, maxsplit)
+
+
+class Output:
+    """Cuts the bytes that a function wrote into events.
+
+    Standard output and error, and the runtime client's framed records, arrive through one pipe and so in order.
+    """
+
+    def __init__(self, rewrite: Callable[[str], str] | None = None) -> None:
+        self._rest = bytearray()
+        self._rewrite = rewrite
+
+    def feed(self, data: bytes) -> list[str]:
+        """Take in bytes; the events they complete."""
+        self._rest += data
+        events: list[str] = []
+        while self._rest:
+            frame = self._rest.find(FRAME_MAGIC)
+            line = self._rest.find(b"\n", 0, frame if frame >= 0 else len(self._rest))
+            if line >= 0:
+                self._take(events, line, 1)
+            elif frame > 0:
+                self._take(events, frame, 0)  # output without a newline, then a record
+            elif frame == 0:
+                if not self._take_frame(events):
+                    break
+            elif len(self._rest) >= EVENT_LIMIT:
+                self._take(events, EVENT_LIMIT, 0)
+            else:
+                break
+        return events
+
+    def flush(self) -> list[str]:
+        """What is left at the end of an invocation: output without a newline."""
+        events: list[str] = []
+        if self._rest:
+            self._take(events, len(self._rest), 0)
+        return events
+
+    def _take(self, events: list[str], length: int, skip: int) -> None:
+        self._add(events, bytes(self._rest[:length]))
+        del self._rest[: length + skip]
+
+    def _take_frame(self, events: list[str]) -> bool:
+        if len(self._rest) < FRAME_HEAD:
+            return False
+        length = int.from_bytes(self._rest[4:8], "big")
+        if len(self._rest) < FRAME_HEAD + length:
+            return False
+        message = bytes(self._rest[FRAME_HEAD : FRAME_HEAD + length])
+        self._add(events, message.removesuffix(b"\n"))
+        del self._rest[: FRAME_HEAD + length]
+        return True
+
+    def _add(self, events: list[str], data: bytes) -> None:
+        text = data.decode(errors="replace").removesuffix("\r")
+        if self._rewrite:
+            text = self._rewrite(text)
+        events += [text[start : start + EVENT_LIMIT] for start in range(0, len(text), EVENT_LIMIT)] or [""]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What REPORT says of one invocation; times in milliseconds, sizes in MB."""
+
+    duration_ms: float
+    memory_mb: int
+    max_memory_mb: int
+    init_ms: float | None = None
+
+    @property
+    def billed_ms(self) -> int:
+        """Rounded up; initialization is billed too."""
+        return math.ceil(self.duration_ms + (self.init_ms or 0))
+
+
+class TextLines:
+    """The platform's lines in the text format."""
+
+    def __init__(self, runtime: str, region: str, level: str = "INFO") -> None:
+        del level  # the text format has no levels
+        self.runtime = runtime_version(runtime)
+        self.arn = f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(self.runtime.encode()).hexdigest()}"
+
+    def init_start(self) -> list[str]:
+        """When an environment starts."""
+        return [f"INIT_START Runtime Version: {self.runtime}\tRuntime Version ARN: {self.arn}"]
+
+    def init_report(self, init_ms: float, status: str, error_type: str | None) -> list[str]:
+        """When an initialization failed."""
+        error = f"\tError Type: {error_type}" if error_type else ""
+        return [f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}{error}"]
+
+    def start(self, request_id: str, version: str) -> list[str]:
+        """Before an invocation."""
+        return [f"START RequestId: {request_id} Version: {version}"]
+
+    def failure(self, request_id: str, message: str, error_type: str) -> list[str]:
+        """When the runtime ended or ran out of time."""
+        if error_type == "Sandbox.Timedout":
+            return [f"{timestamp()} {request_id} {message}\n"]
+        return [f"RequestId: {request_id} Error: {message}", error_type]
+
+    def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
+        """After an invocation."""
+        fields = [
+            f"REPORT RequestId: {request_id}",
+            f"Duration: {measures.duration_ms:.2f} ms",
+            f"Billed Duration: {measures.billed_ms} ms",
+            f"Memory Size: {measures.memory_mb} MB",
+            f"Max Memory Used: {measures.max_memory_mb} MB",
+        ]
+        if measures.init_ms is not None:
+            fields.append(f"Init Duration: {measures.init_ms:.2f} ms")
+        if status != "success":
+            fields.append(f"Status: {status}")
+        if error_type:
+            fields.append(f"Error Type: {error_type}")
+        del trace_id  # the text format names it only where X-Ray is on
+        return [f"END RequestId: {request_id}", "\t".join(fields) + "\t"]
+
+
+class JsonLines:
+    """The platform's lines in the JSON format, from the system log level up."""
+
+    RANK = {"DEBUG": 0, "INFO": 1, "WARN": 2}  # noqa: RUF012  # a constant
+
+    def __init__(self, runtime: str, region: str, level: str = "INFO") -> None:
+        text = TextLines(runtime, region)
+        self.runtime, self.arn = text.runtime, text.arn
+        self.level = self.RANK.get(level.upper(), 1)
+
+    def _line(self, level: str, kind: str, record: dict[str, Any]) -> list[str]:
+        if self.RANK[level] < self.level:
+            return []
+        return [json.dumps({"time": timestamp(), "type": f"platform.{kind}", "record": record}, separators=(",", ":"))]
+
+    def init_start(self) -> list[str]:
+        """When an environment starts."""
+        record = {
+            "initializationType": "on-demand",
+            "phase": "init",
+            "runtimeVersion": self.runtime,
+            "runtimeVersionArn": self.arn,
+        }
+        return self._line("INFO", "initStart", record)
+
+    def init_report(self, init_ms: float, status: str, error_type: str | None) -> list[str]:
+        """When an initialization failed."""
+        record: dict[str, Any] = {"initializationType": "on-demand", "phase": "init", "status": status}
+        if error_type:
+            record["errorType"] = error_type
+        record["metrics"] = {"durationMs": round(init_ms, 3)}
+        return self._line("WARN", "initReport", record)
+
+    def start(self, request_id: str, version: str) -> list[str]:
+        """Before an invocation."""
+        return self._line("INFO", "start", {"requestId": request_id, "version": version})
+
+    def failure(self, request_id: str, message: str, error_type: str) -> list[str]:
+        """Nothing: the report carries it."""
+        del request_id, message, error_type
+        return []
+
+    def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
+        """After an invocation."""
+        level = "DEBUG" if status == "success" else "WARN"
+        duration_ms = round(measures.duration_ms, 3)
+        done: dict[str, Any] = {"requestId": request_id, "status": status, "metrics": {"durationMs": duration_ms}}
+        metrics = {
+            "durationMs": duration_ms,
+            "billedDurationMs": measures.billed_ms,
+            "memorySizeMB": measures.memory_mb,
+            "maxMemoryUsedMB": measures.max_memory_mb,
+        }
+        if measures.init_ms is not None:
+            metrics["initDurationMs"] = round(measures.init_ms, 3)
+        report: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": status}
+        if error_type:
+            done["errorType"] = report["errorType"] = error_type
+        del trace_id
+        report_level = "INFO" if status == "success" else "WARN"
+        return self._line(level, "runtimeDone", done) + self._line(report_level, "report", report)
+
+
+def runtime_version(runtime: str) -> str:
+    """``python3.13`` as AWS writes it in INIT_START; the build number is this project's own."""
+    for family in ("python", "provided.", "nodejs"):
+        if runtime.startswith(family):
+            return f"{family.rstrip('.')}:{runtime.removeprefix(family)}.v1"
+    return f"{runtime}.v1"

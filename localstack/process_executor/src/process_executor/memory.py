@@ -1,0 +1,67 @@
+"""How much memory an environment uses, and when to look again."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROC = Path("/proc")
+# A process cannot touch new memory faster than this, so there is no need to look more often.
+FILL_MB_PER_S = 2000
+SHORTEST_S = 0.02
+
+
+def descendants(keeper: int) -> list[int]:
+    """The processes below a keeper."""
+    found: list[int] = []
+    waiting = [keeper] if keeper else []
+    while waiting:
+        parent = waiting.pop()
+        try:
+            for task in (PROC / str(parent) / "task").iterdir():
+                children = [int(text) for text in (task / "children").read_text().split()]
+                waiting += children
+                found += children
+        except OSError:
+            continue
+    return found
+
+
+def status_mb(pid: int, field: str) -> int:
+    """A field of ``/proc/PID/status`` that is in kB, in MB rounded up; 0 for a process that is gone."""
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return 0
+    _, found, rest = text.partition(field)
+    return (int(rest.split(maxsplit=1)[0]) + 1023) // 1024 if found else 0
+
+
+def peak_mb(pids: list[int]) -> int:
+    """The highest resident memory so far, summed."""
+    return sum(status_mb(pid, "VmHWM:") for pid in pids)
+
+
+def resident_mb(pids: list[int]) -> int:
+    """The resident memory now, summed."""
+    return sum(status_mb(pid, "VmRSS:") for pid in pids)
+
+
+class Checks:
+    """When to check a memory limit next: the less is left, the sooner."""
+
+    def __init__(self, limit_mb: int | None) -> None:
+        self._limit_mb = limit_mb
+        self.due = float("inf") if limit_mb is None else time.monotonic() + SHORTEST_S
+
+    def exceeded(self, keeper: int, pids: Callable[[], list[int]]) -> bool:
+        """Look, if it is time."""
+        now = time.monotonic()
+        if self._limit_mb is None or now < self.due:
+            return False
+        left_mb = self._limit_mb - (resident_mb(pids()) if keeper else 0)
+        self.due = now + max(SHORTEST_S, left_mb / FILL_MB_PER_S)
+        return left_mb < 0
+
+    def disarm(self) -> None:
+        """It was exceeded; nothing more to find out."""
+        self.due = float("inf")

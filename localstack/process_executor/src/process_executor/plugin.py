@@ -1,0 +1,49 @@
+"""What LocalStack loads: the executor, and what goes up and down with LocalStack."""
+
+from typing import TYPE_CHECKING, Any
+
+from localstack import config
+from localstack.runtime import hooks
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
+
+if TYPE_CHECKING:
+    from process_executor.executor import ProcessRuntimeExecutor
+
+NAME = "process"
+
+
+def chosen() -> bool:
+    """Whether LocalStack is to use this executor."""
+    return bool(config.LAMBDA_RUNTIME_EXECUTOR == NAME)
+
+
+class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]  # LocalStack publishes no types
+    """``LAMBDA_RUNTIME_EXECUTOR=process``."""
+
+    name = NAME
+
+    def load(self, *_: Any, **__: Any) -> "type[ProcessRuntimeExecutor]":
+        """The executor class."""
+        from process_executor.executor import ProcessRuntimeExecutor
+
+        return ProcessRuntimeExecutor
+
+
+@hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+def start_process_executor() -> None:
+    """Serve the status page."""
+    from localstack.services.edge import ROUTER
+
+    from process_executor.settings import settings
+    from process_executor.status import StatusResource
+
+    settings()
+    ROUTER.add(StatusResource())
+
+
+@hooks.on_infra_shutdown(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+def stop_process_executor() -> None:
+    """Leave no process behind."""
+    from process_executor.executor import stop_all
+
+    stop_all()

@@ -1,0 +1,86 @@
+"""The executor's settings: environment variables of LocalStack's process, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+LEVELS = ("auto", "namespaces", "user-namespaces", "process")
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value that cannot be used; the message names it and what would do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>``.
+
+    Attributes:
+        runtimes_dir: folder that holds ``python3.13`` and so on, each with the runtime client and the SDK.
+        pythons: interpreters by runtime, for those that are not found by themselves.
+        isolation: ``auto`` takes the best that the kernel allows.
+        first_uid: where LocalStack runs as root, environments get user ids from here on, each its own.
+        init_timeout_s: how long AWS waits for a function's initialization.
+        memory_limit: whether the function's memory size is enforced.
+        log_file: where function output is written live, for ``make logs S=lambda``; empty for nowhere.
+        debug_port: with a port, functions wait for ``debugpy`` to attach there; 0 for off.
+    """
+
+    runtimes_dir: Path
+    pythons: Mapping[str, str] = field(default_factory=dict)
+    isolation: str = "auto"
+    first_uid: int = 60000
+    init_timeout_s: float = 10.0
+    memory_limit: bool = True
+    log_file: Path | None = None
+    debug_port: int = 0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read and check every setting.
+
+        Raises:
+            InvalidSetting: a value cannot be used.
+        """
+        default_runtimes = Path(environment.get("FILESYSTEM_ROOT", ".")) / "runtimes"
+        log_file = environment.get("PROCESS_EXECUTOR_LOG_FILE", "")
+        settings = cls(
+            runtimes_dir=Path(environment.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or default_runtimes).absolute(),
+            pythons=pairs("PROCESS_EXECUTOR_PYTHONS", environment.get("PROCESS_EXECUTOR_PYTHONS", "")),
+            isolation=environment.get("PROCESS_EXECUTOR_ISOLATION") or "auto",
+            first_uid=number("PROCESS_EXECUTOR_FIRST_UID", environment, 60000),
+            init_timeout_s=number("PROCESS_EXECUTOR_INIT_TIMEOUT_S", environment, 10),
+            memory_limit=environment.get("PROCESS_EXECUTOR_MEMORY_LIMIT", "1") != "0",
+            log_file=Path(log_file).absolute() if log_file else None,
+            debug_port=number("PROCESS_EXECUTOR_DEBUG_PORT", environment, 0),
+        )
+        if settings.isolation not in LEVELS:
+            raise InvalidSetting(f"PROCESS_EXECUTOR_ISOLATION={settings.isolation}: use one of {', '.join(LEVELS)}.")
+        return settings
+
+
+def number(name: str, environment: Mapping[str, str], default: int) -> int:
+    """Read a whole number of zero or more."""
+    text = environment.get(name) or str(default)
+    if not text.isdecimal():
+        raise InvalidSetting(f"{name}={text}: use a whole number.")
+    return int(text)
+
+
+def pairs(name: str, text: str) -> dict[str, str]:
+    """Read ``python3.12=/path/to/python3.12,python3.11=...``."""
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        runtime, separator, path = part.partition("=")
+        if not separator or not path:
+            raise InvalidSetting(f"{name}: '{part}' is not runtime=path, such as python3.12=/usr/bin/python3.12.")
+        found[runtime] = path
+    return found
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process."""
+    return Settings.from_environment(os.environ)

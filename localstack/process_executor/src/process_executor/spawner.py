@@ -1,0 +1,233 @@
+"""LocalStack's side of the nurseries: starts one per runtime, orders environments from it."""
+
+import json
+import logging
+import os
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from process_executor import nursery as nursery_program
+from process_executor.runtimes import Runtime
+from process_executor.settings import settings
+
+LOG = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 10
+CREDENTIALS = struct.Struct("3i")
+
+
+class NurseryFailure(Exception):
+    """The nursery could not be started, or refused an order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One environment, as the nursery is to make it.
+
+    Attributes:
+        id: the environment's.
+        task_dir: the function's code on this machine.
+        opt_dir: its layers merged; None without layers.
+        cwd: where it starts, in its own view.
+        environment: all of its environment variables.
+        sys_path: what precedes the standard library on ``sys.path`` of a forked interpreter.
+        handler: as configured.
+        argv: a program to execute instead of going on in the forked interpreter.
+        uid: the user to become; 0 for none.
+        gid: its group.
+        tmp_mb: the limit of ``/tmp``.
+        limits: by name in the module ``resource``.
+    """
+
+    id: str
+    task_dir: str
+    opt_dir: str | None
+    cwd: str
+    environment: dict[str, str]
+    sys_path: list[str]
+    handler: str
+    argv: list[str] | None
+    uid: int
+    gid: int
+    tmp_mb: int
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+class Nursery:
+    """One nursery process; restarted when it died."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.level = ""
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def start(self) -> str:
+        """Start the process unless it runs; the isolation level it reached."""
+        with self._lock:
+            self._ensure_started()
+            return self.level
+
+    def spawn(self, order: Order, log_fd: int, status_fd: int) -> int:
+        """Fork an environment from the nursery; the keeper's process id, as the nursery sees it."""
+        message = json.dumps({"do": "start", **order.__dict__}).encode()
+        with self._lock:
+            for attempt in (1, 2):
+                control = self._ensure_started()
+                try:
+                    socket.send_fds(control, [message], [log_fd, status_fd])
+                    answer = receive(control)
+                except (OSError, NurseryFailure):
+                    self._forget()
+                    if attempt == 2:
+                        raise
+                    continue
+                if "error" in answer:
+                    raise NurseryFailure(answer["error"])
+                return int(answer["pid"])
+        raise AssertionError
+
+    def stop(self, pid: int) -> None:
+        """Kill the environment of this keeper."""
+        self._send({"do": "stop", "pid": pid})
+
+    def compile(self, folder: Path) -> None:
+        """Have bytecode written beside a function's sources, in the background."""
+        if self.runtime.is_python:
+            self._send({"do": "compile", "dir": str(folder)})
+
+    def close(self) -> None:
+        """End the nursery and all environments below it."""
+        with self._lock:
+            self._forget()
+
+    def _send(self, order: dict[str, Any]) -> None:
+        with self._lock:
+            if self._control is None:
+                return
+            try:
+                self._control.send(json.dumps(order).encode())
+            except OSError:
+                self._forget()
+
+    def _forget(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _ensure_started(self) -> socket.socket:
+        if self._control is not None:
+            return self._control
+        reasons = []
+        for level in levels():
+            try:
+                return self._start_at(level)
+            except NurseryFailure as failure:
+                reasons.append(f"{level}: {failure}")
+                LOG.debug("Isolation level %s is not available: %s", level, failure)
+        raise NurseryFailure("; ".join(reasons))
+
+    def _start_at(self, level: str) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, nursery_program.MESSAGE_LIMIT)
+        python = str(self.runtime.python)
+        with theirs, tempfile.TemporaryDirectory(prefix="process-executor-") as root:
+            config = {
+                "level": level,
+                "root": root,
+                "prefix": str(self.runtime.prefix),
+                "interpreter": python,
+                "runtime_dir": str(self.runtime.runtime_dir or ""),
+            }
+            command = [python, *nursery_program.FLAGS, nursery_program.__file__, json.dumps(config), str(theirs.fileno())]
+            # S603: the interpreter was probed, the rest is this package's own program.
+            self._process = subprocess.Popen(  # noqa: S603
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={"PATH": "/usr/bin:/bin"},
+            )
+            theirs.close()
+            try:
+                ours.settimeout(START_TIMEOUT_S)
+                receive(ours)
+                ours.settimeout(None)
+            except (OSError, NurseryFailure):
+                ours.close()
+                self._process.kill()
+                _, errors = self._process.communicate()
+                self._process = None
+                last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
+                raise NurseryFailure(last[0]) from None
+        assert self._process.stderr is not None
+        start_reader(self._process.stderr, self.runtime.name)
+        self.level = level
+        self._control = ours
+        LOG.info("Nursery for %s is up: %s, isolation: %s", self.runtime.name, python, level)
+        return ours
+
+
+def start_reader(stream: Any, name: str) -> None:
+    """Pass a nursery's complaints on to LocalStack's log until it ends."""
+
+    def read() -> None:
+        with stream:
+            for line in stream:
+                LOG.warning("Nursery for %s: %s", name, line.decode(errors="replace").rstrip())
+
+    threading.Thread(target=read, name=f"nursery-{name}", daemon=True).start()
+
+
+def receive(control: socket.socket) -> dict[str, Any]:
+    """One message from the nursery."""
+    data = control.recv(nursery_program.MESSAGE_LIMIT)
+    if not data:
+        raise NurseryFailure("the nursery ended")
+    message: dict[str, Any] = json.loads(data)
+    return message
+
+
+def receive_status(status: socket.socket) -> tuple[dict[str, Any] | None, int]:
+    """One message from a keeper and its process id in this PID namespace; None when it is gone."""
+    data, ancillary, _, _ = status.recvmsg(4096, socket.CMSG_SPACE(CREDENTIALS.size))
+    pid = 0
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            pid = CREDENTIALS.unpack(payload[: CREDENTIALS.size])[0]
+    return (json.loads(data) if data else None), pid
+
+
+def levels() -> list[str]:
+    """The isolation levels to try, best first."""
+    wanted = settings().isolation
+    if wanted != "auto":
+        return [wanted]
+    return ["namespaces" if os.geteuid() == 0 else "user-namespaces", "process"]
+
+
+@cache
+def nursery_for(runtime: Runtime) -> Nursery:
+    """The one nursery of a runtime."""
+    found = Nursery(runtime)
+    NURSERIES.append(found)
+    return found
+
+
+NURSERIES: list[Nursery] = []
