@@ -1,6 +1,6 @@
 # Gatehouse: `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test e2e check status token logs open doctor trace bench deploy-aws lock
+.PHONY: help up down reset test unit e2e check status token logs open doctor trace bench deploy-aws lock
 
 export MODE BASE_URL STACK BIND FRONTEND_PORT IDP_PORT LOCALSTACK_PORT PYTHON_IMAGE JSON
 
@@ -18,6 +18,9 @@ reset:  ## stop everything and delete data and keys too
 
 test:  ## run all tests, the end-to-end ones against a stack of their own
 	@testbed/launch test -- $(ARGS)
+
+unit:  ## run the rooms' own tests only
+	@testbed/launch test --rooms -- $(ARGS)
 
 e2e:  ## run the browser tests against the running stack (OWN=1: against one of their own; BASE_URL=…: any other)
 	@testbed/launch e2e $(if $(OWN),--own) -- $(ARGS)

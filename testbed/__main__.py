@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     setup = command("setup", _setup, "make pieces of the set-up")
     setup.add_argument("pieces", nargs="+", help="stack, localstack, runtime, function, widget, dev")
     test = command("test", _test, "run all tests")
+    test.add_argument("--rooms", action="store_true", help="only the rooms' own, which need no stack")
     test.add_argument("pytest", nargs="*", help="further arguments for pytest")
     e2e = command("e2e", _e2e, "run the browser tests")
     e2e.add_argument("--own", action="store_true", help="against a stack of their own")
@@ -141,7 +142,8 @@ def _setup(arguments: argparse.Namespace, settings: Settings, progress: Progress
 
 
 def _test(arguments: argparse.Namespace, settings: Settings, progress: Progress) -> int:
-    return suites.run_all(settings, progress, arguments.pytest)
+    run = suites.run_rooms if arguments.rooms else suites.run_all
+    return run(settings, progress, arguments.pytest)
 
 
 def _e2e(arguments: argparse.Namespace, settings: Settings, progress: Progress) -> int:

@@ -177,4 +177,6 @@ class ComposeStack:
             "API_URL": settings.api_url,
             "WIDGET_ENGINE": settings.engine,
             "PYTHON_IMAGE": settings.python_image,
+            # The mock issuer has a shorter way inside; docker-compose.yml knows it.
+            **({} if settings.uses_mock_issuer else {"DEPLOYER_KEYS_URL": settings.keys_url}),
         }

@@ -24,11 +24,15 @@ KEEP_WHAT_FAILS = (f"--output={RESULTS}", "--tracing=retain-on-failure", "--scre
 
 def run_all(settings: Settings, progress: Progress, arguments: list[str]) -> int:
     """Every test there is; the end-to-end tests against a stack of their own."""
+    return run_rooms(settings, progress, arguments) or run_end_to_end(settings, progress, arguments, own=True)
+
+
+def run_rooms(settings: Settings, progress: Progress, arguments: list[str]) -> int:
+    """The rooms' own tests: none needs the whole stack."""
     prepare(settings, progress)
     shutil.rmtree(RESULTS, ignore_errors=True)
     rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", "-n", "2", *arguments])
-    executor = _pytest(settings, "executor", [EXECUTOR, *arguments])
-    return rooms or executor or run_end_to_end(settings, progress, arguments, own=True)
+    return rooms or _pytest(settings, "executor", [EXECUTOR, *arguments])
 
 
 def run_end_to_end(settings: Settings, progress: Progress, arguments: list[str], *, own: bool) -> int:
