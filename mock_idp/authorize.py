@@ -1,0 +1,424 @@
+"""The authorization endpoint: checks first, then a session or a sign-in, then the answer in its response mode."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mock_idp.base import with_query
+from mock_idp.clients import (
+    RESPONSE_TYPES,
+    Client,
+    canonical_response_type,
+    origin_of,
+    registered_uris,
+)
+from mock_idp.config import AuthorizationServer
+from mock_idp.errors import OAuthError, PageError
+from mock_idp.issuance import (
+    STANDARD_SCOPES,
+    Realm,
+    access_token_draft,
+    id_token_draft,
+    issue_code,
+    mint,
+)
+from mock_idp.namespaces import Namespace
+from mock_idp.pages import PageHandler
+from mock_idp.personas import Persona
+from mock_idp.state import AuthorizationRequest, Grant, Session
+from mock_idp.tokens import random_id
+
+RESPONSE_MODES = ("query", "fragment", "form_post", "okta_post_message")
+PROMPTS = ("none", "login", "consent")
+REQUEST_URI_PREFIX = "urn:ietf:params:oauth:request_uri:"
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+@dataclass(eq=False)
+class RedirectedError(Exception):
+    """An authorization error that is told to the client at its redirect URI."""
+
+    error: str
+    description: str
+    redirect_uri: str
+    response_mode: str
+    state: str | None
+
+
+def identify_client(ns: Namespace, parameters: dict[str, str]) -> Client:
+    """Find the client and make sure of its redirect URI; before that nothing may be redirected.
+
+    Raises:
+        PageError: unknown client, missing or foreign redirect URI: shown, not redirected to.
+    """
+    client_id = parameters.get("client_id", "")
+    client = ns.clients.get(client_id)
+    if client is None:
+        raise PageError(
+            "invalid_client",
+            "The client that sent you here is not registered."
+            if client_id
+            else "The request names no client (client_id).",
+            hint="Add it to personas.yaml or register it at /oauth2/v1/clients, and reload.",
+            details=[("client_id received", client_id or "(none)"), ("registered", ", ".join(ns.clients))],
+        )
+    redirect_uri = parameters.get("redirect_uri", "")
+    if not redirect_uri or not client.allows_redirect(redirect_uri):
+        raise PageError(
+            "invalid_redirect_uri",
+            "The redirect URI is not one that this client registered."
+            if redirect_uri
+            else "The request names no redirect URI.",
+            hint="It must match a registered one character by character: scheme, host, port, path, last slash.",
+            details=[
+                ("client_id", client.client_id),
+                ("redirect_uri received", redirect_uri or "(none)"),
+                *(("redirect_uri registered", uri) for uri in registered_uris(client)),
+            ],
+        )
+    return client
+
+
+def check_request(server: AuthorizationServer, client: Client, parameters: dict[str, str]) -> AuthorizationRequest:
+    """Check everything about a request whose client and redirect URI are sure.
+
+    Raises:
+        RedirectedError: with the code of RFC 6749 section 4.1.2.1 or OIDC Core section 3.1.2.6.
+    """
+    response_type = canonical_response_type(parameters.get("response_type", ""))
+    front_channel = response_type != "code"
+    mode = parameters.get("response_mode") or ("fragment" if front_channel else "query")
+    usable_mode = mode if mode in RESPONSE_MODES else ("fragment" if front_channel else "query")
+
+    def refuse(error: str, description: str) -> RedirectedError:
+        return RedirectedError(error, description, parameters["redirect_uri"], usable_mode, parameters.get("state"))
+
+    if not response_type:
+        raise refuse("invalid_request", "The response_type is missing.")
+    if response_type not in RESPONSE_TYPES:
+        raise refuse("unsupported_response_type", "The response_type is not supported.")
+    if not client.allows_response_type(response_type):
+        raise refuse(
+            "unauthorized_client",
+            f"The client is not registered for response_type {response_type!r}.",
+        )
+    if mode not in RESPONSE_MODES:
+        raise refuse("invalid_request", f"The response_mode must be one of {', '.join(RESPONSE_MODES)}.")
+    if front_channel and mode == "query":
+        raise refuse("invalid_request", "Tokens are never sent in a query: use response_mode fragment.")
+    if "request" in parameters:
+        raise refuse("request_not_supported", "Request objects are not supported.")
+    if "request_uri" in parameters:
+        raise refuse("request_uri_not_supported", "Only request URIs pushed to this server are supported.")
+    scopes = checked_scopes(server, parameters.get("scope", ""), refuse)
+    if "id_token" in response_type.split() and "openid" not in scopes:
+        raise refuse("invalid_scope", "An ID token needs the scope openid.")
+    nonce = parameters.get("nonce")
+    if "id_token" in response_type.split() and not nonce:
+        raise refuse("invalid_request", "A nonce is required when an ID token is asked for directly.")
+    return AuthorizationRequest(
+        client_id=client.client_id,
+        server_id=server.server_id,
+        redirect_uri=parameters["redirect_uri"],
+        response_type=response_type,
+        response_mode=mode,
+        scopes=scopes,
+        state=parameters.get("state"),
+        nonce=nonce,
+        code_challenge=_challenge(client, response_type, parameters, refuse),
+        prompt=_prompt(parameters, refuse),
+        max_age_s=_max_age(parameters, refuse),
+        login_hint=parameters.get("login_hint", ""),
+    )
+
+
+def checked_scopes(server: AuthorizationServer, scope: str, refuse: Any) -> tuple[str, ...]:
+    """Return the scopes asked for, each once, in their order."""
+    scopes = tuple(dict.fromkeys(scope.split()))
+    if not scopes:
+        raise refuse("invalid_scope", "The scope is missing; ask at least for openid.")
+    for name in scopes:
+        if name not in STANDARD_SCOPES and name not in server.scopes:
+            raise refuse(
+                "invalid_scope", "One or more scopes are not configured for the authorization server resource."
+            )
+    return scopes
+
+
+def _challenge(client: Client, response_type: str, parameters: dict[str, str], refuse: Any) -> str | None:
+    challenge = parameters.get("code_challenge")
+    method = parameters.get("code_challenge_method")
+    if "code" not in response_type.split():
+        return None
+    if challenge is None:
+        if method is not None:
+            raise refuse("invalid_request", "A code_challenge_method without a code_challenge makes no sense.")
+        if client.pkce_required:
+            raise refuse("invalid_request", "PKCE code challenge is required.")
+        return None
+    if method != "S256":
+        raise refuse("invalid_request", "The code_challenge_method must be S256.")
+    if not _CHALLENGE.fullmatch(challenge):
+        raise refuse("invalid_request", "The code_challenge must be 43 base64url characters.")
+    return challenge
+
+
+def _prompt(parameters: dict[str, str], refuse: Any) -> tuple[str, ...]:
+    prompt = tuple(parameters.get("prompt", "").split())
+    if any(word not in PROMPTS for word in prompt):
+        raise refuse("invalid_request", f"The prompt must be one of {', '.join(PROMPTS)}.")
+    if "none" in prompt and len(prompt) > 1:
+        raise refuse("invalid_request", "The prompt none stands alone.")
+    return prompt
+
+
+def _max_age(parameters: dict[str, str], refuse: Any) -> int | None:
+    max_age = parameters.get("max_age")
+    if max_age is None:
+        return None
+    if not max_age.isdecimal() or len(max_age) > 9:
+        raise refuse("invalid_request", "The max_age must be a number of seconds.")
+    return int(max_age)
+
+
+class Responder(PageHandler):
+    """What the authorization endpoint and the sign-in page share: answering the client."""
+
+    def respond(self, request: AuthorizationRequest, answer: dict[str, Any]) -> None:
+        """Send an answer, success or error, to the client's redirect URI in its response mode."""
+        self.deliver(
+            request.redirect_uri,
+            request.response_mode,
+            {name: value for name, value in {**answer, "state": request.state}.items() if value is not None},
+        )
+
+    def deliver(self, redirect_uri: str, mode: str, answer: dict[str, Any]) -> None:
+        """Send values to a redirect URI, by redirect, by a form that posts itself, or by a message."""
+        if mode in {"query", "fragment"}:
+            self.redirect(with_query(redirect_uri, answer, fragment=mode == "fragment"))
+        elif mode == "form_post":
+            self.allow(form_action=origin_of(redirect_uri))
+            self.render_page("form_post.html", action=redirect_uri, fields=answer)
+        else:
+            origin = origin_of(redirect_uri)
+            self.allow(frame_ancestors=origin)
+            self.render_page("post_message.html", payload=json.dumps(answer), target=origin)
+
+    def complete(self, request: AuthorizationRequest, session: Session) -> None:
+        """Answer for a signed-in person: codes and tokens, or access_denied."""
+        ns = self.ns
+        persona = ns.personas[session.login]
+        client = ns.clients.get(request.client_id)
+        server = ns.servers[request.server_id]
+        self.client_id, self.persona_login = request.client_id, persona.login
+        if client is None or not persona.may_use(request.client_id):
+            self.respond(
+                request,
+                {
+                    "error": "access_denied",
+                    "error_description": "User is not assigned to the client application.",
+                },
+            )
+            return
+        grant = Grant(
+            grant_id=random_id("oar", 9),
+            client_id=request.client_id,
+            server_id=server.server_id,
+            login=persona.login,
+            scopes=request.scopes,
+            auth_time=session.auth_time,
+            nonce=request.nonce,
+            amr=session.amr,
+        )
+        realm = Realm(ns, self.base_url, server)
+        self.respond(request, self._front_channel(realm, request, grant, persona))
+
+    def _front_channel(
+        self, realm: Realm, request: AuthorizationRequest, grant: Grant, persona: Persona
+    ) -> dict[str, Any]:
+        ns, kinds = self.ns, request.response_type.split()
+        answer: dict[str, Any] = {}
+        if "code" in kinds:
+            answer["code"] = issue_code(ns, grant, request.redirect_uri, request.code_challenge, "authorization_code")
+        if "token" in kinds:
+            scopes = tuple(scope for scope in request.scopes if scope != "offline_access")
+            access = access_token_draft(
+                realm,
+                request.client_id,
+                scopes,
+                persona,
+                auth_time=grant.auth_time,
+                grant_id=grant.grant_id,
+            )
+            answer |= {
+                "access_token": mint(realm, access, request.client_id, persona, self.request.path),
+                "token_type": "Bearer",
+                "expires_in": ns.config.lifetimes.access_token_s,
+                "scope": " ".join(scopes),
+            }
+        if "id_token" in kinds:
+            answer["id_token"] = id_token_draft(
+                realm,
+                request.client_id,
+                request.scopes,
+                persona,
+                auth_time=grant.auth_time,
+                nonce=request.nonce,
+                amr=grant.amr,
+                access_token=answer.get("access_token"),
+                code=answer.get("code"),
+            ).sign()
+        return answer
+
+
+class Authorize(Responder):
+    """RFC 6749 section 3.1 and OpenID Connect Core section 3.1.2."""
+
+    def get(self) -> None:
+        """Take the request from the query."""
+        self._authorize(self.request.query_arguments)
+
+    def post(self) -> None:
+        """Take the request from a form. Source: OpenID Connect Core section 3.1.2.1."""
+        self.form()
+        self._authorize(self.request.body_arguments)
+
+    def _authorize(self, arguments: dict[str, list[bytes]]) -> None:
+        try:
+            parameters = self.single(arguments)
+        except OAuthError as error:
+            raise PageError(error.error, error.description) from error
+        session_token = parameters.pop("sessionToken", None)
+        try:
+            request = self._checked(parameters)
+        except RedirectedError as error:
+            answer = {
+                "error": error.error,
+                "error_description": error.description,
+                **({"state": error.state} if error.state is not None else {}),
+            }
+            self.deliver(error.redirect_uri, error.response_mode, answer)
+            return
+        self.client_id = request.client_id
+        self._decide(request, session_token)
+
+    def _checked(self, parameters: dict[str, str]) -> AuthorizationRequest:
+        request_uri = parameters.get("request_uri", "")
+        if request_uri.startswith(REQUEST_URI_PREFIX):
+            pushed = self.ns.pushed.pop(request_uri)
+            if pushed is None or pushed.client_id != parameters.get("client_id"):
+                raise PageError(
+                    "invalid_request_uri",
+                    "The pushed request is unknown, used, expired, or of another client.",
+                    hint="Push it again; a request URI works once and for a minute.",
+                )
+            return pushed
+        client = identify_client(self.ns, parameters)
+        return check_request(self.server, client, parameters)
+
+    def _decide(self, request: AuthorizationRequest, session_token: str | None) -> None:
+        session = self.session()
+        fresh = False
+        if session_token is not None:
+            login = self.ns.session_tokens.pop(session_token)
+            persona = self.ns.personas.get(login) if login else None
+            session = self.start_session(persona) if persona else None
+            fresh = session is not None
+        too_old = (
+            session is not None
+            and request.max_age_s is not None
+            and self.ns.now() - session.auth_time > request.max_age_s
+        )
+        must_ask = not fresh and ("login" in request.prompt or "consent" in request.prompt)
+        if session is not None and not too_old and not must_ask:
+            self.complete(request, session)
+        elif "none" in request.prompt:
+            self.respond(
+                request,
+                {
+                    "error": "login_required",
+                    "error_description": "The client specified not to prompt, but the user is not logged in.",
+                },
+            )
+        else:
+            flow = random_id(nbytes=24)
+            self.ns.signins.put(flow, request)
+            self.redirect(with_query(f"{self.base_url}/signin", {"flow": flow}))
+
+
+class SignIn(Responder):
+    """The issuer's own sign-in page: one click per persona, or name and password; or deny."""
+
+    def _request(self, flow: str) -> AuthorizationRequest:
+        request = self.ns.signins.get(flow) if flow else None
+        if request is None:
+            raise PageError(
+                "expired_sign_in",
+                "This sign-in is over: it was used, it expired, or the issuer restarted.",
+                hint="Go back to the application and sign in again.",
+            )
+        self.client_id = request.client_id
+        return request
+
+    def get(self) -> None:
+        """Show the page."""
+        flow = self.get_query_argument("flow", "")
+        self._show(flow, self._request(flow))
+
+    def post(self) -> None:
+        """Sign in, continue or deny."""
+        if not self.is_same_origin():
+            raise PageError("foreign_form", "The form was not sent by this page.", status=403)
+        fields = self.form()
+        flow = fields.get("flow", "")
+        request = self._request(flow)
+        if fields.get("action") == "deny":
+            self.ns.signins.pop(flow)
+            self.respond(
+                request,
+                {"error": "access_denied", "error_description": "The person denied the request."},
+            )
+            return
+        session = self.session()
+        if fields.get("action") == "continue" and session is not None and "login" not in request.prompt:
+            self.ns.signins.pop(flow)
+            self.complete(request, session)
+            return
+        persona, problem = self._person(fields)
+        if persona is None:
+            self.set_status(401)
+            self._show(flow, request, problem, fields.get("username", ""))
+            return
+        self.ns.signins.pop(flow)
+        self.complete(request, self.start_session(persona))
+
+    def _person(self, fields: dict[str, str]) -> tuple[Persona | None, str]:
+        clicked = fields.get("persona")
+        persona = self.ns.persona(clicked or fields.get("username", ""))
+        if persona is None or (not clicked and not persona.password_matches(fields.get("password", ""))):
+            return None, "Name or password is wrong."
+        if persona.status == "LOCKED_OUT":
+            return None, "This account is locked."
+        if persona.status == "PASSWORD_EXPIRED":
+            new = fields.get("new_password", "")
+            if not new:
+                return None, "The password has expired. Enter it, and a new one, to sign in."
+            if not persona.password_matches(fields.get("password", "")) or new == persona.password:
+                return None, "The old password is wrong, or the new one is the same."
+            persona = self.ns.change_password(persona.login, new)
+        return persona, ""
+
+    def _show(self, flow: str, request: AuthorizationRequest, problem: str = "", username: str = "") -> None:
+        self.allow(form_action=origin_of(request.redirect_uri))
+        self.render_page(
+            "signin.html",
+            title="Sign in",
+            flow=flow,
+            asked=request,
+            client=self.ns.clients.get(request.client_id),
+            personas=list(self.ns.personas.values()),
+            session=self.session(),
+            problem=problem,
+            username=username or request.login_hint,
+        )

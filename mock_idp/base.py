@@ -1,0 +1,415 @@
+"""The base of all handlers: namespace, CORS, captured requests, faults of endpoints, errors in the right shape."""
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any, cast
+from urllib.parse import urlencode, urlsplit
+
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, HTTPError, RequestHandler
+
+from mock_idp.capture import redact_fields
+from mock_idp.clients import any_allows_origin
+from mock_idp.config import AuthorizationServer
+from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
+from mock_idp.faults import ActiveFault
+from mock_idp.issuer import NAMESPACE_NAME, Issuer, issuer_url, oauth_url
+from mock_idp.namespaces import Namespace
+from mock_idp.personas import Persona, okta_id
+from mock_idp.state import Session
+from mock_idp.tokens import random_id
+
+log = logging.getLogger("mock_idp")
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_QUERY_BYTES = 16 * 1024
+_CAPTURED_BODY_BYTES = 4096
+_CORS_HEADERS = "content-type, authorization, x-okta-user-agent-extended, x-mock-namespace"
+_CORS_METHODS = "GET, POST, DELETE, OPTIONS"
+_REQUEST_HEADER_TIMEOUT = 408
+
+
+class IssuerApplication(Application):
+    """A Tornado application that knows the issuer."""
+
+    def __init__(self, issuer: Issuer, handlers: list[Any], **settings: Any) -> None:
+        self.issuer = issuer
+        super().__init__(handlers, **settings)
+
+
+class BaseHandler(RequestHandler):
+    """What all handlers share.
+
+    Attributes:
+        ns: the namespace, from the path prefix `/ns/{name}` or the header `X-Mock-Namespace`.
+        base_url: the public origin with that prefix; every URL in an answer begins with it.
+        server: the authorization server in the path, where there is one.
+        client_id: set by handlers once they know it, for captured requests and faults.
+    """
+
+    cors = False
+    cors_public = False
+    captured = True
+    faultable = True
+
+    ns: Namespace
+    base_url: str
+    prefix: str
+    server: AuthorizationServer
+    client_id: str = ""
+    persona_login: str = ""
+    _body_fault: ActiveFault | None = None
+
+    @property
+    def issuer(self) -> Issuer:
+        """The issuer as a whole."""
+        return cast("IssuerApplication", self.application).issuer
+
+    @property
+    def issuer_id(self) -> str:
+        """The issuer identifier of the server in the path."""
+        return issuer_url(self.base_url, self.server.server_id)
+
+    @property
+    def oauth_base(self) -> str:
+        """What the endpoint URLs of the server in the path begin with."""
+        return oauth_url(self.base_url, self.server.server_id)
+
+    def set_default_headers(self) -> None:
+        """Answers are never cached and never sniffed."""
+        self.set_header("Server", "mock_idp")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    async def prepare(self) -> None:
+        """Find namespace and server, answer CORS, refuse what is too large, let faults strike."""
+        issuer = self.issuer
+        name = self.path_kwargs.pop("ns", None) or ""
+        self.prefix = f"/ns/{name}" if name else ""
+        name = name or self.request.headers.get("X-Mock-Namespace", "")
+        self.ns = issuer.default
+        if name:
+            if not NAMESPACE_NAME.fullmatch(name):
+                raise ControlError(
+                    "invalid_namespace",
+                    "A namespace has 1 to 64 letters, digits, underscores and hyphens.",
+                )
+            self.ns = issuer.namespace(name)
+        tls = self.request.protocol == "https" and issuer.tls_public_url
+        self.base_url = (issuer.tls_public_url if tls else issuer.public_url) + self.prefix
+        if "server" in self.path_kwargs:
+            server = self.ns.servers.get(self.path_kwargs.pop("server") or "org")
+            if server is None:
+                raise OktaError("E0000007", summary="Not found: Resource not found (AuthorizationServer)")
+            self.server = server
+        self._set_cors()
+        if len(self.request.body) > MAX_BODY_BYTES or len(self.request.query) > MAX_QUERY_BYTES:
+            raise OAuthError("invalid_request", "The request is larger than 64 KiB.", 413)
+        if self.ns.faults and self.faultable:
+            await self._strike()
+
+    def _set_cors(self) -> None:
+        origin = self.request.headers.get("Origin")
+        if not origin or not (self.cors or self.cors_public) or not hasattr(self, "ns"):
+            return
+        self.set_header("Vary", "Origin")
+        if any_allows_origin(self.ns.clients.values(), origin):
+            self.set_header("Access-Control-Allow-Origin", origin)
+            self.set_header("Access-Control-Allow-Credentials", "true")
+        elif self.cors_public:
+            self.set_header("Access-Control-Allow-Origin", "*")
+        else:
+            return
+        if self.request.method == "OPTIONS":
+            self.set_header("Access-Control-Allow-Headers", _CORS_HEADERS)
+            self.set_header("Access-Control-Allow-Methods", _CORS_METHODS)
+            self.set_header("Access-Control-Max-Age", "600")
+
+    def options(self) -> None:
+        """Answer a preflight; its headers are set already."""
+        self.set_status(204)
+
+    async def _strike(self) -> None:
+        if self.request.method == "OPTIONS":
+            return
+        active = self.ns.faults.take("endpoint", client_id=self._asked_client_id(), path=self.request.path)
+        if active is None:
+            return
+        parameters = active.parameters
+        match active.fault.name:
+            case "latency":
+                await asyncio.sleep(_number(parameters, "delay_ms", 2000) / 1000)
+            case "rate_limited":
+                self.set_header("Retry-After", str(int(_number(parameters, "retry_after_s", 1))))
+                self._finish_fault(429, "E0000047", "temporarily_unavailable")
+            case "server_error":
+                self._finish_fault(int(_number(parameters, "status", 503)), "E0000009", "temporarily_unavailable")
+            case "jwks_outage":
+                self._finish_fault(503, "E0000009", "temporarily_unavailable")
+            case "dropped_connection":
+                self._drop()
+            case _:
+                self._body_fault = active
+
+    def _asked_client_id(self) -> str:
+        if self.client_id:
+            return self.client_id
+        values = self.request.arguments.get("client_id")
+        if values:
+            return values[0].decode("utf-8", "replace")
+        return ""
+
+    def _finish_fault(self, status: int, code: str, error: str) -> None:
+        self.set_status(status)
+        self.write_json(
+            {
+                "errorCode": code,
+                "errorSummary": "A fault is on",
+                "error": error,
+                "error_description": "A fault that was asked for through /mock/faults.",
+            }
+        )
+        self.finish()
+
+    def _drop(self) -> None:
+        connection = self.request.connection
+        self._finished = True
+        self._auto_finish = False
+        if connection is not None:
+            self.detach().close()
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
+        """Send the answer, or what a fault leaves of it."""
+        if self._body_fault is None:
+            return super().finish(chunk)
+        if chunk is not None:
+            self.write(chunk)
+        return cast("asyncio.Future[None]", asyncio.ensure_future(self._finish_broken(self._body_fault)))
+
+    async def _finish_broken(self, active: ActiveFault) -> None:
+        self._body_fault = None
+        body = b"".join(self._write_buffer)
+        self._write_buffer = []
+        self.set_header("Content-Length", str(len(body)))
+        drip = active.fault.name == "slow_drip"
+        pieces = [body[i : i + 8] for i in range(0, len(body), 8)] if drip else [body[: len(body) // 2]]
+        try:
+            for piece in pieces:
+                self.write(piece)
+                await self.flush()
+                if drip:
+                    await asyncio.sleep(_number(active.parameters, "interval_ms", 100) / 1000)
+            if drip:
+                await super().finish()
+            else:
+                self._drop()
+        except StreamClosedError:
+            self._finished = True
+
+    def write_json(self, value: Any) -> None:
+        """Write JSON with its content type."""
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps(value))
+
+    def form(self) -> dict[str, str]:
+        """Return the fields of a form body.
+
+        Raises:
+            OAuthError: invalid_request, when it is no form, not UTF-8, or a field is repeated.
+        """
+        content_type = self.request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+        if content_type != "application/x-www-form-urlencoded":
+            raise OAuthError(
+                "invalid_request",
+                "The body must be a form with content type application/x-www-form-urlencoded.",
+            )
+        return self.single(self.request.body_arguments)
+
+    def query(self) -> dict[str, str]:
+        """Return the fields of the query.
+
+        Raises:
+            OAuthError: invalid_request, when it is not UTF-8 or a field is repeated.
+        """
+        return self.single(self.request.query_arguments)
+
+    def single(self, arguments: dict[str, list[bytes]]) -> dict[str, str]:
+        """Return text fields, each of which may stand only once. Source: RFC 6749 section 3.1."""
+        fields = {}
+        for name, values in arguments.items():
+            if len(values) > 1:
+                raise OAuthError("invalid_request", f"The parameter {name[:64]!r} is repeated.")
+            try:
+                fields[name] = values[0].decode()
+            except UnicodeDecodeError as error:
+                raise OAuthError("invalid_request", f"The parameter {name[:64]!r} is not UTF-8.") from error
+        return fields
+
+    def session(self) -> Session | None:
+        """Return the browser's session, if its person still exists."""
+        session_id = self.get_cookie("sid")
+        session = self.ns.sessions.get(session_id) if session_id else None
+        return session if session and session.login in self.ns.personas else None
+
+    def start_session(self, persona: Persona) -> Session:
+        """Sign the browser in."""
+        session = Session(random_id("102", 18), persona.login, self.ns.now())
+        self.end_session()
+        self.ns.sessions.put(session.session_id, session)
+        self.set_cookie(
+            "sid",
+            session.session_id,
+            path=self.prefix or "/",
+            httponly=True,
+            samesite="Lax",
+            secure=self.request.protocol == "https",
+        )
+        return session
+
+    def end_session(self) -> None:
+        """Sign the browser out."""
+        session_id = self.get_cookie("sid")
+        if session_id:
+            self.ns.sessions.pop(session_id)
+            self.clear_cookie("sid", path=self.prefix or "/")
+
+    def is_same_origin(self) -> bool:
+        """Say whether a form came from a page of this issuer; without an Origin header nobody else can tell."""
+        origin = self.request.headers.get("Origin")
+        if origin is None:
+            return True
+        return urlsplit(origin).netloc == self.request.host or origin == self.base_url
+
+    def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: Any) -> None:
+        """Only what nobody expected is worth a traceback."""
+        if not isinstance(value, IssuerError | HTTPError):
+            super().log_exception(typ, value, tb)
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Take the status from the error itself."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        super().send_error(error.status if isinstance(error, IssuerError) else status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer an error in the shape that belongs to it."""
+        self._set_cors()
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, PageError):
+            self.render_problem(error)
+        elif isinstance(error, OktaError):
+            self._write_okta_error(error)
+        elif isinstance(error, OAuthError):
+            for name, value in error.headers.items():
+                self.set_header(name, value)
+            if "WWW-Authenticate" in error.headers:
+                self.set_header("Access-Control-Expose-Headers", "WWW-Authenticate")
+            self.write_json({"error": error.error, "error_description": error.description})
+            self.finish()
+        elif isinstance(error, ControlError):
+            self.write_json({"error": error.error, "error_description": error.description})
+            self.finish()
+        else:
+            self.write_unexpected(status_code)
+
+    def write_unexpected(self, status_code: int) -> None:
+        """Answer an error without a shape of its own: unknown path, wrong method, our own fault."""
+        self._write_okta_error(
+            OktaError(
+                okta_code_for(status_code),
+                status=status_code,
+            )
+        )
+
+    def _write_okta_error(self, error: OktaError) -> None:
+        self.write_json(
+            {
+                "errorCode": error.code,
+                "errorSummary": error.summary,
+                "errorLink": error.code,
+                "errorId": okta_id("oae", random_id()),
+                "errorCauses": [{"errorSummary": cause} for cause in error.causes],
+            }
+        )
+        self.finish()
+
+    def render_problem(self, error: PageError) -> None:
+        """Show an error to a person; pages override this."""
+        self.write_json({"error": error.error, "error_description": error.description})
+        self.finish()
+
+    def on_finish(self) -> None:
+        """Capture the request for tests and the console."""
+        if not self.captured or not hasattr(self, "ns") or self.request.method == "OPTIONS":
+            return
+        request = self.request
+        record: dict[str, Any] = {
+            "time": round(time.time(), 3),
+            "method": request.method,
+            "path": request.path,
+            "status": self.get_status(),
+            "duration_ms": round(request.request_time() * 1000, 1),
+        }
+        client_id = self._asked_client_id()
+        if client_id:
+            record["client_id"] = client_id
+        if self.persona_login:
+            record["persona"] = self.persona_login
+        if request.query_arguments:
+            record["query"] = redact_fields(request.query_arguments)
+        if request.body_arguments and len(request.body) <= _CAPTURED_BODY_BYTES:
+            record["form"] = redact_fields(request.body_arguments)
+        self.ns.requests.add(record)
+
+
+def _number(parameters: Any, name: str, default: float) -> float:
+    value = parameters.get(name, default)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+class OAuthHandler(BaseHandler):
+    """Endpoints whose errors have the shape of RFC 6749 section 5.2."""
+
+    cors = True
+
+    def write_unexpected(self, status_code: int) -> None:
+        """Answer bare HTTP errors in OAuth's shape, too."""
+        error = "invalid_request" if status_code < 500 else "server_error"
+        sentence = {
+            404: "There is nothing at this path.",
+            405: f"This endpoint does not take {self.request.method}.",
+        }.get(status_code, "The request could not be read." if error == "invalid_request" else "A bug here.")
+        self.write_json({"error": error, "error_description": sentence})
+        self.finish()
+
+
+class OktaHandler(BaseHandler):
+    """Okta's own JSON endpoints."""
+
+    cors = True
+
+    def json_body(self) -> dict[str, Any]:
+        """Return the JSON object of the body.
+
+        Raises:
+            OktaError: E0000021 for another content type, E0000003 for anything but a JSON object.
+        """
+        content_type = self.request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+        if content_type not in {"application/json", "application/ion+json"}:
+            raise OktaError("E0000021")
+        try:
+            body = json.loads(self.request.body or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise OktaError("E0000003") from error
+        if not isinstance(body, dict):
+            raise OktaError("E0000003")
+        return body
+
+
+def with_query(url: str, parameters: dict[str, Any], *, fragment: bool = False) -> str:
+    """Return a URL with parameters added to its query or put into its fragment."""
+    encoded = urlencode({name: value for name, value in parameters.items() if value is not None})
+    if fragment:
+        return f"{url}#{encoded}"
+    return f"{url}{'&' if urlsplit(url).query else '?'}{encoded}"

@@ -1,0 +1,84 @@
+"""Discovery and keys. The metadata is generated from what the configuration and the routes really offer."""
+
+import hashlib
+from typing import Any
+
+from mock_idp.base import OAuthHandler
+from mock_idp.errors import OktaError
+from mock_idp.issuance import STANDARD_SCOPES
+
+UNOFFERED_SCOPES = frozenset({"address", "phone", "device_sso"})
+
+
+class Metadata(OAuthHandler):
+    """OpenID Connect Discovery 1.0 and RFC 8414 metadata of one authorization server."""
+
+    cors_public = True
+
+    def get(self) -> None:
+        """Answer the metadata."""
+        ns, base = self.ns, self.oauth_base
+        clients = ns.clients.values()
+        response_types = sorted({kind for client in clients for kind in client.response_types})
+        grant_types = sorted({kind for client in clients for kind in client.grant_types})
+        auth_methods = sorted({method for client in clients for method in client.auth_methods})
+        metadata: dict[str, Any] = {
+            "issuer": self.issuer_id,
+            "authorization_endpoint": f"{base}/authorize",
+            "token_endpoint": f"{base}/token",
+            "userinfo_endpoint": f"{base}/userinfo",
+            "registration_endpoint": f"{self.base_url}/oauth2/v1/clients",
+            "jwks_uri": f"{base}/keys",
+            "introspection_endpoint": f"{base}/introspect",
+            "revocation_endpoint": f"{base}/revoke",
+            "end_session_endpoint": f"{base}/logout",
+            "device_authorization_endpoint": f"{base}/device/authorize",
+            "pushed_authorization_request_endpoint": f"{base}/par",
+            "response_types_supported": response_types,
+            "response_modes_supported": ["query", "fragment", "form_post", "okta_post_message"],
+            "grant_types_supported": grant_types,
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": [self.server.algorithm],
+            "scopes_supported": [
+                *(scope for scope in STANDARD_SCOPES if scope not in UNOFFERED_SCOPES),
+                *self.server.scopes,
+            ],
+            "token_endpoint_auth_methods_supported": auth_methods,
+            "introspection_endpoint_auth_methods_supported": auth_methods,
+            "revocation_endpoint_auth_methods_supported": auth_methods,
+            "claims_supported": [
+                *("iss", "ver", "sub", "aud", "iat", "exp", "jti", "auth_time", "amr", "idp", "nonce"),
+                *("name", "preferred_username", "given_name", "family_name", "email", "email_verified"),
+                *("locale", "zoneinfo", "updated_at", "groups", "at_hash", "c_hash"),
+            ],
+            "code_challenge_methods_supported": ["S256"],
+            "prompt_values_supported": ["none", "login", "consent"],
+            "request_parameter_supported": False,
+            "request_uri_parameter_supported": False,
+        }
+        self.write_json(metadata)
+
+
+class Keys(OAuthHandler):
+    """The key set of one authorization server. Source: RFC 7517 section 5."""
+
+    cors_public = True
+
+    def get(self) -> None:
+        """Answer the key set, serialised once per change."""
+        body = self.ns.ring(self.server).jwks()
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        self.write(body)
+
+
+class NotFound(OAuthHandler):
+    """Everything that is no path of this server."""
+
+    def prepare(self) -> None:  # type: ignore[override]  # nothing to await: no namespace is looked at
+        """Answer 404 in Okta's shape."""
+        raise OktaError("E0000007")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take no streamed body."""

@@ -1,0 +1,193 @@
+"""Signing keys: kept across restarts, named by their RFC 7638 thumbprint, rotated with overlap."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from jwcrypto.jwk import JWK, InvalidJWKValue
+
+_KEY_PARAMETERS: dict[str, dict[str, Any]] = {
+    "RS256": {"kty": "RSA", "size": 2048},
+    "PS256": {"kty": "RSA", "size": 2048},
+    "ES256": {"kty": "EC", "crv": "P-256"},
+    "EdDSA": {"kty": "OKP", "crv": "Ed25519"},
+}
+_MAX_PUBLISHED = 4
+_SHA256 = hashes.SHA256()
+_PKCS1 = padding.PKCS1v15()
+_PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
+_ECDSA = ec.ECDSA(_SHA256)
+
+
+class KeyStoreError(Exception):
+    """The key file cannot be read or written; the text says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SigningKey:
+    """A private key with the algorithm it signs with.
+
+    Attributes:
+        kid: the name under which it is published; its thumbprint, unless a fault says otherwise.
+    """
+
+    algorithm: str
+    jwk: JWK = field(repr=False)
+    kid: str
+    _private: Any = field(repr=False)
+
+    @classmethod
+    def generate(cls, algorithm: str) -> "SigningKey":
+        """Make a new key for RS256, PS256, ES256 or EdDSA."""
+        return cls.from_jwk(algorithm, JWK.generate(**_KEY_PARAMETERS[algorithm]))
+
+    @classmethod
+    def from_jwk(cls, algorithm: str, key: JWK) -> "SigningKey":
+        """Take a private JWK; its `kid` is the RFC 7638 thumbprint, whatever it says itself."""
+        return cls(algorithm, key, key.thumbprint(), key.get_op_key("sign"))
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the JWS signature of data. Source: RFC 7518 section 3, RFC 8037 section 3.1.
+
+        Signing calls `cryptography` itself: a fifth faster than through jwcrypto's token object.
+        """
+        private = self._private
+        if isinstance(private, rsa.RSAPrivateKey):
+            return private.sign(data, _PKCS1 if self.algorithm == "RS256" else _PSS, _SHA256)
+        if isinstance(private, ec.EllipticCurvePrivateKey):
+            r, s = decode_dss_signature(private.sign(data, _ECDSA))
+            return r.to_bytes(32) + s.to_bytes(32)
+        if isinstance(private, ed25519.Ed25519PrivateKey):
+            return private.sign(data)
+        raise TypeError(f"no way to sign with {type(private).__name__}")
+
+    def public(self) -> dict[str, Any]:
+        """Return the public JWK as the key set shows it."""
+        public: dict[str, Any] = json.loads(self.jwk.export_public())
+        return {**public, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
+
+    def renamed(self, kid: str) -> "SigningKey":
+        """Return the same key under another `kid`; only faults do that."""
+        return replace(self, kid=kid)
+
+
+@dataclass(slots=True)
+class KeyRing:
+    """The keys of one authorization server, the signing one last.
+
+    Attributes:
+        published: keys in the key set, oldest first; the last one signs.
+        stale: when set, the key set that is answered instead (a fault).
+    """
+
+    published: list[SigningKey]
+    stale: bytes | None = None
+    _serialised: bytes | None = None
+
+    @property
+    def current(self) -> SigningKey:
+        """The key that signs now."""
+        return self.published[-1]
+
+    def find(self, kid: str) -> SigningKey | None:
+        """Return the published key of that name."""
+        return next((key for key in reversed(self.published) if key.kid == kid), None)
+
+    def jwks(self) -> bytes:
+        """Return the key set, serialised once per change."""
+        if self.stale is not None:
+            return self.stale
+        if self._serialised is None:
+            keys = [key.public() for key in reversed(self.published)]
+            self._serialised = json.dumps({"keys": keys}).encode()
+        return self._serialised
+
+    def rotate(self, new: SigningKey, *, withdraw_old: bool = False, announce: bool = True) -> None:
+        """Sign with a new key from now on.
+
+        Args:
+            new: the key.
+            withdraw_old: take the earlier keys out of the set at once; without it they overlap.
+            announce: show the change in the key set; without it the set stays stale.
+        """
+        before = self.jwks()
+        self.published = [new] if withdraw_old else [*self.published, new][-_MAX_PUBLISHED:]
+        self._serialised = None
+        self.stale = None if announce else before
+
+    def withdraw_old(self) -> None:
+        """Take every key but the signing one out of the set."""
+        self.published = self.published[-1:]
+        self._serialised = None
+        self.stale = None
+
+    def copy(self) -> "KeyRing":
+        """Return a ring with the same keys that changes on its own."""
+        return KeyRing(list(self.published))
+
+
+class KeyStore:
+    """Key rings in one file of the state folder, readable by its owner only.
+
+    Args:
+        state_dir: the folder; made when it is missing.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / "keys.json"
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            text = self._path.read_text(encoding="utf-8") if self._path.exists() else "{}"
+            self._rings = {server_id: _ring(entries) for server_id, entries in json.loads(text).items()}
+        except OSError as error:
+            raise KeyStoreError(f"The state folder {state_dir} cannot be used: {error.strerror}.") from error
+        except (ValueError, KeyError, TypeError, AttributeError, InvalidJWKValue) as error:
+            raise KeyStoreError(
+                f"The key file {self._path} is damaged. Delete it: new keys will be made, and tokens signed "
+                "with the old ones will no longer verify."
+            ) from error
+
+    def ring(self, server_id: str, algorithm: str) -> KeyRing:
+        """Return the ring of an authorization server; its first key is made when it is first asked for."""
+        ring = self._rings.get(server_id)
+        if ring is None or ring.current.algorithm != algorithm:
+            ring = KeyRing([SigningKey.generate(algorithm)])
+            self._rings[server_id] = ring
+            self.save()
+        return ring
+
+    def save(self) -> None:
+        """Write all rings: whole or not at all, mode 0600."""
+        content = {
+            server_id: [{"alg": key.algorithm, "jwk": json.loads(key.jwk.export_private())} for key in ring.published]
+            for server_id, ring in self._rings.items()
+        }
+        write_private(self._path, json.dumps(content, indent=1).encode())
+
+
+def _ring(entries: Iterable[dict[str, Any]]) -> KeyRing:
+    keys = [SigningKey.from_jwk(entry["alg"], JWK(**entry["jwk"])) for entry in entries]
+    if not keys:
+        raise ValueError("a ring without a key")
+    return KeyRing(keys)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file atomically; only its owner may read it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:  # mkstemp makes the file with mode 0600
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
