@@ -253,7 +253,6 @@ class NativeStack:
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
-            "DISABLE_CUSTOM_CORS_APIGATEWAY": "1",
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
