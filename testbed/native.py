@@ -248,7 +248,6 @@ class NativeStack:
         return {
             "GATEWAY_LISTEN": f"{settings.bind}:{settings.localstack_port}",
             "FILESYSTEM_ROOT": str(self._folder / "localstack"),
-            "TMPDIR": str(self._folder / "tmp"),
             "XDG_CACHE_HOME": str(self._folder / "cache"),
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",
@@ -256,6 +255,7 @@ class NativeStack:
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
+            "PROCESS_EXECUTOR_LOG_FILE": str(self.log_file("lambda")),
         }
 
     def _configuration(self) -> str:
