@@ -8,30 +8,12 @@ from typing import Any
 MAX_CAPTURED = 500
 _MAX_VALUE = 300
 _SECRET_FIELDS = frozenset(
-    [
-        "password",
-        "passcode",
-        "oldPassword",
-        "newPassword",
-        "client_secret",
-        "code",
-        "code_verifier",
-        "interaction_code",
-        "refresh_token",
-        "access_token",
-        "id_token",
-        "id_token_hint",
-        "token",
-        "sessionToken",
-        "stateToken",
-        "stateHandle",
-        "interactionHandle",
-        "interaction_handle",
-        "device_code",
-        "request_uri",
-        "flow",
-        "key",
-    ]
+    {
+        *("password", "passcode", "oldPassword", "newPassword", "new_password", "client_secret", "key"),
+        *("code", "code_verifier", "interaction_code", "device_code", "user_code", "request_uri", "flow"),
+        *("refresh_token", "access_token", "id_token", "id_token_hint", "token", "sessionToken"),
+        *("stateToken", "stateHandle", "interactionHandle", "interaction_handle"),
+    }
 )
 
 Record = dict[str, Any]

@@ -1,7 +1,7 @@
 """Everything the issuer takes from its environment, in one class."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ class SettingsError(Exception):
     """A setting is missing or makes no sense; the text says which one and what would do."""
 
 
-def _port(name: str) -> object:
+def _port(name: str) -> Callable[[str], int]:
     def convert(value: str) -> int:
         if not value.isdecimal() or int(value) > _MAX_PORT:
             raise SettingsError(f"{name} must be a port number from 0 to {_MAX_PORT}, not {value!r}.")
@@ -27,7 +27,7 @@ def _port(name: str) -> object:
     return convert
 
 
-def _url(name: str) -> object:
+def _url(name: str) -> Callable[[str], str]:
     def convert(value: str) -> str:
         if not value:
             return ""

@@ -160,11 +160,9 @@ class Token(ClientHandler):
         if code.grant.revoked or code.grant.login not in self.ns.personas:
             raise refused
         self.persona_login = code.grant.login
-        if kind == "authorization_code" or "redirect_uri" in fields:
-            if required(fields, "redirect_uri") != code.redirect_uri:
-                raise OAuthError(
-                    "invalid_grant", "The 'redirect_uri' differs from the one of the authorization request."
-                )
+        named = kind == "authorization_code" or "redirect_uri" in fields
+        if named and required(fields, "redirect_uri") != code.redirect_uri:
+            raise OAuthError("invalid_grant", "The 'redirect_uri' differs from the one of the authorization request.")
         self._check_verifier(code.code_challenge, fields)
         return token_response(self.realm, client, code.grant, code.grant.scopes, self.request.path)
 

@@ -20,7 +20,9 @@ class WidgetPage:
 
     def __init__(self, page: Page, running: RunningIssuer, site: str) -> None:
         self.page = page
-        self.org = f"{running.origin}/ns/{running.browser().namespace}"
+        # Not by path prefix: auth-js compares the origin of a message with the whole issuer before /oauth2/.
+        page.context.set_extra_http_headers({"X-Mock-Namespace": running.browser().namespace})
+        self.org = running.origin
         self._site = site
         self.result = page.locator("#result")
         self.widget = page.locator("#widget-container")
