@@ -105,7 +105,7 @@ class BaseHandler(RequestHandler):
         del details
         sentence = SENTENCES.get(status_code, "This request can't be answered.")
         self.set_header("Cache-Control", NEVER)
-        if status_code == 405:  # noqa: PLR2004 - the one status that must carry this header (RFC 9110, section 15.5.6)
+        if status_code == 405:
             self.set_header("Allow", ", ".join(self.SUPPORTED_METHODS))
         if "text/html" in self.request.headers.get("Accept", ""):
             self.finish(self.render_client("error.html", status=status_code, sentence=sentence))
@@ -167,7 +167,9 @@ def log_request(handler: RequestHandler) -> None:
     """Log a line for each request, without the query: after a redirect it holds an authorization code."""
     request = handler.request
     level = logging.DEBUG if request.path == "/healthz" else logging.INFO
-    log.log(level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path, request.request_time() * 1000)
+    log.log(
+        level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path, request.request_time() * 1000
+    )
 
 
 async def serve(settings: Settings, app: Application) -> None:
@@ -180,7 +182,9 @@ async def serve(settings: Settings, app: Application) -> None:
     try:
         server.listen(settings.frontend_port, address=settings.bind)
     except OSError as error:
-        reason = "is taken by another program" if error.errno == errno.EADDRINUSE else f"can't be used: {error.strerror}"
+        reason = (
+            "is taken by another program" if error.errno == errno.EADDRINUSE else f"can't be used: {error.strerror}"
+        )
         raise SettingsError(
             f"Port {settings.frontend_port} on {settings.bind} {reason}.\n"
             "Stop what listens there, or choose another FRONTEND_PORT (or BIND)."

@@ -103,6 +103,5 @@ def read_widget(folder: Path) -> Tree:
         return Tree(digest=manifest["digest"], files=files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AssetsError(
-            f"The sign-in widget is not in {folder} ({error}).\n"
-            f"Prepare it: python -m frontend.widget --out {folder}"
+            f"The sign-in widget is not in {folder} ({error}).\nPrepare it: python -m frontend.widget --out {folder}"
         ) from error

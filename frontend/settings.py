@@ -107,7 +107,7 @@ class Settings:
     okta_scopes: tuple[str, ...] = environ.var(
         "openid profile email offline_access",
         converter=_checked("OKTA_SCOPES", _words, "scopes separated by spaces, openid among them"),
-        help="What the page asks for. offline_access brings a refresh token, so that a sign-in outlives an access token.",
+        help="What the page asks for; offline_access brings a refresh token, so a sign-in outlives one access token.",
     )
     api_url: str = environ.var(
         "http://localhost:4566/_aws/execute-api/gatehouse/Prod/api/messages",

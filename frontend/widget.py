@@ -2,8 +2,8 @@
 
 The widget's npm package is 104 MB unpacked, of which a page needs 9. This command fetches the one package (none of its
 dependencies: they are inside its bundle), checks it against the hash in package-lock.json, keeps what a page needs,
-compresses it, and puts it in DIR with a manifest. It needs Python's standard library and an npm, nothing else; so it can
-run before anything is installed. Work that is already done is not done again.
+compresses it, and puts it in DIR with a manifest. It needs Python's standard library and an npm, nothing else, so it
+can run before anything is installed. Work that is already done is not done again.
 """
 
 import argparse
@@ -93,7 +93,9 @@ def fetch(package: Locked, *, npm: str, into: Path) -> Path:
         # From a folder of its own, so that npm takes no project's settings.
         done = subprocess.run(command, cwd=into, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     except OSError as error:
-        raise WidgetError(f"{npm!r} does not run ({error.strerror}). Install Node.js, or name an npm by --npm.") from error
+        raise WidgetError(
+            f"{npm!r} does not run ({error.strerror}). Install Node.js, or name an npm by --npm."
+        ) from error
     archives = list(into.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-8:]

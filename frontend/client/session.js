@@ -99,6 +99,8 @@ export class Session {
 
   /** Show the widget in `element` until somebody has signed in through it. */
   async signIn(element) {
+    // The widget brings a main landmark; the page has one already.
+    this.#widget.on("ready", () => document.getElementById("okta-sign-in")?.setAttribute("role", "group"));
     try {
       const tokens = await this.#widget.showSignInToGetTokens({ el: element });
       this.#client.tokenManager.setTokens(tokens);
@@ -121,14 +123,14 @@ export class Session {
    * @returns {Promise<string | null>} null when nobody is signed in, or the issuer renews the token no more
    */
   async token() {
-    const { accessToken, refreshToken } = this.#client.tokenManager.getTokensSync();
-    if (!accessToken && !refreshToken) return null;
+    if (!this.isKept) return null;
     return this.#client.getOrRenewAccessToken();
   }
 
-  /** Whether tokens are kept, be they still valid or not. */
+  /** Whether a sign-in is kept, be its tokens still valid or not. */
   get isKept() {
-    return Boolean(this.#client?.tokenManager.getTokensSync().accessToken);
+    const { accessToken, refreshToken } = this.#client?.tokenManager.getTokensSync() ?? {};
+    return Boolean(accessToken || refreshToken);
   }
 
   /** Who is signed in: name and login from the ID token, and the access token's claims. */
