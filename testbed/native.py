@@ -256,6 +256,7 @@ class NativeStack:
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
             "PROCESS_EXECUTOR_LOG_FILE": str(self.log_file("lambda")),
+            "PROCESS_EXECUTOR_LOG_FILE": str(self.log_file("lambda")),
         }
 
     def _configuration(self) -> str:
@@ -312,7 +313,7 @@ class NativeStack:
         """The supervisor's RPC interface, or None when none answers."""
         path = self._socket()
         transport = SupervisorTransport(None, None, f"unix://{path}")
-        supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        supervisor: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
         try:
             supervisor.getState()
         except (OSError, xmlrpc.client.Error):

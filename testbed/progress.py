@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Protocol, TextIO
@@ -165,28 +165,46 @@ def _width() -> int:
         return 80
 
 
+class Silence:
+    """What is left when nobody reads any more: the work goes on."""
+
+    def show(self, event: Event) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to tidy."""
+
+
 class Progress:
     """What commands report to."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
+    def show(self, event: Event) -> None:
+        """Render an event; a reader that went away (`make up | head`) does not stop the work."""
+        try:
+            self._renderer.show(event)
+        except BrokenPipeError:
+            self._renderer = Silence()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
     @contextmanager
     def step(self, title: str) -> Iterator["Step"]:
         """Show a step from its start to its end, with its seconds; an exception marks it as failed."""
         began = time.monotonic()
-        self._renderer.show(StepStarted(title))
-        step = Step(title, self._renderer)
+        self.show(StepStarted(title))
+        step = Step(title, self.show)
         ok = False
         try:
             yield step
             ok = True
         finally:
-            self._renderer.show(StepFinished(title, round(time.monotonic() - began, 2), ok, step.result))
+            self.show(StepFinished(title, round(time.monotonic() - began, 2), ok, step.result))
 
     def say(self, text: str) -> None:
         """Show a line outside of any step."""
-        self._renderer.show(Said(text))
+        self.show(Said(text))
 
     def close(self) -> None:
         """Leave the output clean."""
@@ -196,14 +214,14 @@ class Progress:
 class Step:
     """A running step."""
 
-    def __init__(self, title: str, renderer: Renderer) -> None:
+    def __init__(self, title: str, show: Callable[[Event], None]) -> None:
         self._title = title
-        self._renderer = renderer
+        self._show = show
         self.result = ""
 
     def note(self, text: str) -> None:
         """Say where the step is; shown on a terminal only."""
-        self._renderer.show(StepNoted(self._title, text))
+        self._show(StepNoted(self._title, text))
 
 
 def progress_for(out: TextIO, environment: dict[str, str]) -> Progress:
