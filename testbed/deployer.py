@@ -55,6 +55,7 @@ class Deployer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._deployed: Wanted | None = None
+        self._built = ""
         self._zip = settings.deployment_file.parent / "function.zip"
         session = localstack_client.session.Session()
         config = Config(retries={"max_attempts": 3}, connect_timeout=5, read_timeout=60)
@@ -67,7 +68,9 @@ class Deployer:
         Raises:
             StackError: the cloud or the issuer is not there, or the deployment failed.
         """
-        wanted = Wanted(source_fingerprint(), self._key_set(), self._cloud_session())
+        source = source_fingerprint()
+        self._build(source)  # first, for it needs nobody: LocalStack is still starting meanwhile
+        wanted = Wanted(source, self._key_set(), self._cloud_session())
         if wanted == self._deployed:
             return
         began = time.monotonic()
@@ -133,8 +136,10 @@ class Deployer:
             raise StackError(code="no_cloud", sentence="LocalStack does not answer.", mend="make logs S=localstack")
         return str(document["session_id"])
 
-    def _upload(self) -> dict[str, str]:
-        """Build the function's zip and put it where CloudFormation finds it, under the name of its content."""
+    def _build(self, source: str) -> None:
+        """Build the function's zip, unless it is already there for this source."""
+        if source == self._built:
+            return
         build = subprocess.run(
             [
                 *(sys.executable, ROOT / "lambda/build.py"),
@@ -145,7 +150,11 @@ class Deployer:
             check=False,
         )
         if build.returncode:
-            raise deployment_failed(last_lines(build.stdout + build.stderr))
+            raise deployment_failed(build.stdout + build.stderr)
+        self._built = source
+
+    def _upload(self) -> dict[str, str]:
+        """Put the zip where CloudFormation finds it, under the name of its content."""
         content = self._zip.read_bytes()
         key = f"messages/{hashlib.sha256(content).hexdigest()}.zip"
         self._s3.create_bucket(Bucket=BUCKET)

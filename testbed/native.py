@@ -248,6 +248,7 @@ class NativeStack:
         return {
             "GATEWAY_LISTEN": f"{settings.bind}:{settings.localstack_port}",
             "FILESYSTEM_ROOT": str(self._folder / "localstack"),
+            "TMPDIR": str(self._folder / "tmp"),
             "XDG_CACHE_HOME": str(self._folder / "cache"),
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",

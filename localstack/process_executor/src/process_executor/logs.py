@@ -16,6 +16,7 @@ FRAME_MAGIC = b"\xa5\x5a\x00"
 FRAME_HEAD = 16
 # CloudWatch Logs takes events of up to 256 KiB.
 EVENT_LIMIT = 256 * 1024 - 26
+INIT_STARTS = ("INIT_START Runtime Version: ", '{"time":"')
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -28,7 +29,8 @@ class EventLog(str):
     """The log of one invocation as one text that still knows its events.
 
     LocalStack cuts what it gets at line breaks; AWS does not cut a log record that the runtime client framed. So the
-    cut at line breaks, and only that one, yields the events.
+    cut at line breaks, and only that one, yields the events. The text itself is what ``LogType=Tail`` is taken from,
+    which on AWS has no INIT_START.
     """
 
     __slots__ = ("events",)
@@ -36,7 +38,7 @@ class EventLog(str):
 
     def __new__(cls, events: Sequence[str]) -> "EventLog":
         """Join ``events``, each of which ends its own line."""
-        text = super().__new__(cls, "".join(f"{event}\n" for event in events))
+        text = super().__new__(cls, "".join(f"{event}\n" for event in events if not event.startswith(INIT_STARTS)))
         text.events = tuple(events)
         return text
 
@@ -142,12 +144,6 @@ class TextLines:
         """Before an invocation."""
         return [f"START RequestId: {request_id} Version: {version}"]
 
-    def failure(self, request_id: str, message: str, error_type: str) -> list[str]:
-        """When the runtime ended or ran out of time."""
-        if error_type == "Sandbox.Timedout":
-            return [f"{timestamp()} {request_id} {message}\n"]
-        return [f"RequestId: {request_id} Error: {message}", error_type]
-
     def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
         """After an invocation."""
         fields = [
@@ -203,11 +199,6 @@ class JsonLines:
     def start(self, request_id: str, version: str) -> list[str]:
         """Before an invocation."""
         return self._line("INFO", "start", {"requestId": request_id, "version": version})
-
-    def failure(self, request_id: str, message: str, error_type: str) -> list[str]:
-        """Nothing: the report carries it."""
-        del request_id, message, error_type
-        return []
 
     def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
         """After an invocation."""

@@ -248,9 +248,22 @@ def run_program(order):
     time.tzset()
     sys.path[:] = order["sys_path"] + STDLIB_PATH
     sys.path_importer_cache.clear()
+    sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
     sys.argv = ["awslambdaric", order["handler"]]
     sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]
+    if order["debug_port"]:
+        listen_for_debugger(order["debug_port"])
     runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+
+
+def listen_for_debugger(port):
+    try:
+        import debugpy
+    except ImportError:
+        print("No debugger: install debugpy into the runtime's folder (pip install --target ... debugpy).", flush=True)
+        return
+    debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
+    print("Debugger: attach to 127.0.0.1:%d" % port, flush=True)
 
 
 def function_process(order, log_fd, level):

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 LEVELS = ("auto", "namespaces", "user-namespaces", "process")
+IGNORED = ("__pycache__", "*.pyc", ".git", ".*.sw?", "*~")
 
 
 class InvalidSetting(ValueError):
@@ -25,7 +26,8 @@ class Settings:
         init_timeout_s: how long AWS waits for a function's initialization.
         memory_limit: whether the function's memory size is enforced.
         log_file: where function output is written live, for ``make logs S=lambda``; empty for nowhere.
-        debug_port: with a port, functions wait for ``debugpy`` to attach there; 0 for off.
+        debug_port: where the first function's ``debugpy`` listens, the next one's at the next port; 0 for off.
+        hot_reload_ignore: names (globs) whose change does not restart a hot-reloaded function.
     """
 
     runtimes_dir: Path
@@ -36,6 +38,7 @@ class Settings:
     memory_limit: bool = True
     log_file: Path | None = None
     debug_port: int = 0
+    hot_reload_ignore: tuple[str, ...] = IGNORED
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -55,6 +58,7 @@ class Settings:
             memory_limit=environment.get("PROCESS_EXECUTOR_MEMORY_LIMIT", "1") != "0",
             log_file=Path(log_file).absolute() if log_file else None,
             debug_port=number("PROCESS_EXECUTOR_DEBUG_PORT", environment, 0),
+            hot_reload_ignore=globs(environment.get("PROCESS_EXECUTOR_HOT_RELOAD_IGNORE")),
         )
         if settings.isolation not in LEVELS:
             raise InvalidSetting(f"PROCESS_EXECUTOR_ISOLATION={settings.isolation}: use one of {', '.join(LEVELS)}.")
@@ -67,6 +71,11 @@ def number(name: str, environment: Mapping[str, str], default: int) -> int:
     if not text.isdecimal():
         raise InvalidSetting(f"{name}={text}: use a whole number.")
     return int(text)
+
+
+def globs(text: str | None) -> tuple[str, ...]:
+    """Read ``*.pyc,.git``; not set is the default, empty ignores nothing."""
+    return IGNORED if text is None else tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def pairs(name: str, text: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Order:
         uid: the user to become; 0 for none.
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
+        debug_port: where debugpy listens; 0 for nowhere.
         limits: by name in the module ``resource``.
     """
 
@@ -57,6 +58,7 @@ class Order:
     uid: int
     gid: int
     tmp_mb: int
+    debug_port: int
     limits: dict[str, int] = field(default_factory=dict)
 
 
