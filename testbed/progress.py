@@ -180,14 +180,16 @@ class Progress:
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
+        self._lock = threading.Lock()
 
     def show(self, event: Event) -> None:
         """Render an event; a reader that went away (`make up | head`) does not stop the work."""
-        try:
-            self._renderer.show(event)
-        except BrokenPipeError:
-            self._renderer = Silence()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with self._lock:
+            try:
+                self._renderer.show(event)
+            except BrokenPipeError:
+                self._renderer = Silence()
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     @contextmanager
     def step(self, title: str) -> Iterator["Step"]:
