@@ -126,8 +126,6 @@ class NativeStack:
             else:
                 deployment = Deployment.read(self._settings.deployment_file)
                 if deployment and deployment.source == source_fingerprint():
-                    if deployment.state == "deployed":
-                        return f"deployed in {deployment.seconds} s"
                     if deployment.state == "failed":
                         raise StackError(
                             code="deployment_failed",
@@ -135,7 +133,9 @@ class NativeStack:
                             detail=last_lines(deployment.reason),
                             mend="mend lambda/ as the lines above say, then make up",
                         )
-                    reason = deployment.reason
+                    if deployment.state == "deployed" and sorted(deployment.key_ids) == self._issued_key_ids():
+                        return f"deployed in {deployment.seconds} s"
+                    reason = deployment.reason or "it is deploying"
             if started_as is None or self.pids().get(name) != started_as:
                 raise StackError(
                     code="service_died",
@@ -150,6 +150,11 @@ class NativeStack:
             detail=self.log_tail(name),
             mend=f"make logs S={name}; START_TIMEOUT_S gives it longer",
         )
+
+    def _issued_key_ids(self) -> list[str]:
+        """What the issuer signs with now: a deployment from before a rotation is not yet the one that is meant."""
+        key_set = fetch(self._settings.keys_url).json() or {}
+        return sorted(key["kid"] for key in key_set.get("keys", []))
 
     def stop(self) -> None:
         """Stop everything and leave no process and no temporary folder; data that outlives a run stays."""

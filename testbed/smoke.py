@@ -4,6 +4,8 @@ from testbed.errors import StackError
 from testbed.http import Answer, fetch
 from testbed.settings import Settings
 
+COLD_START_TIMEOUT_S = 20
+
 
 def smoke_test(settings: Settings) -> None:
     """Ask the page, the issuer and the API what a browser would ask them; store nothing.
@@ -16,12 +18,12 @@ def smoke_test(settings: Settings) -> None:
     for name, wanted in {"issuer": settings.issuer, "apiUrl": settings.api_url}.items():
         if config.get(name) != wanted:
             raise _failed(f"/config.json says {name} {config.get(name)!r} where {wanted!r} was expected")
-    refused = _expect("the API without a token", fetch(settings.api_url), 401)
+    refused = _expect("the API without a token", fetch(settings.api_url, timeout_s=COLD_START_TIMEOUT_S), 401)
     if not refused.headers.get("www-authenticate", "").startswith("Bearer"):
         raise _failed("the API's 401 has no WWW-Authenticate: Bearer")
     if settings.uses_mock_issuer:
         token = mint_token(settings, "alice", None)
-        answer = fetch(settings.api_url, headers={"Authorization": f"Bearer {token}"}, timeout_s=20)
+        answer = fetch(settings.api_url, headers={"Authorization": f"Bearer {token}"}, timeout_s=COLD_START_TIMEOUT_S)
         _expect("the API with a token", answer, 200)
 
 
