@@ -1,0 +1,176 @@
+"""`make up` and its kin as a person runs them: real processes on free ports, natively.
+
+One stack serves all the tests that only look at it; those that break things bring their own.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from testbed.ports import free_ports
+from testbed.settings import ROOT
+
+pytestmark = pytest.mark.xdist_group("lifecycle")
+
+
+class Stack:
+    """A stack of the tests' own and the commands on it."""
+
+    def __init__(self) -> None:
+        self.frontend, self.idp, self.localstack = free_ports(3)
+        self.name = f"test-{secrets.token_hex(3)}"
+        self.folder = ROOT / ".gatehouse/stacks" / self.name
+        self.environment = os.environ | {
+            "MODE": "native",
+            "STACK": self.name,
+            "FRONTEND_PORT": str(self.frontend),
+            "IDP_PORT": str(self.idp),
+            "LOCALSTACK_PORT": str(self.localstack),
+        }
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [ROOT / "testbed/launch", *words],
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def up(self) -> None:
+        answer = self.run("up")
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs on behalf of this stack: by its mark, or as a descendant of what bears it."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("GATEHOUSE_STACK") == str(self.folder):
+                    found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
+            except psutil.Error:
+                continue
+        return list(found.values())
+
+
+@contextmanager
+def own_stack() -> Iterator[Stack]:
+    stack = Stack()
+    try:
+        yield stack
+    finally:
+        stack.run("reset")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with own_stack() as running:
+        running.up()
+        yield running
+
+
+def post(url: str, body: dict[str, object]) -> dict[str, object]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def test_status_tells_scripts_how_the_stack_is(stack):
+    """JSON=1 gives health, URLs, mode, versions and the key ids of issuer and function."""
+    answer = stack.run("status", JSON="1")
+    found = json.loads(answer.stdout)
+    assert answer.returncode == 0
+    assert found["healthy"] is True
+    assert found["mode"] == "native"
+    assert found["page_url"] == f"http://localhost:{stack.frontend}"
+    assert found["versions"]["localstack"] == "4.14.0"
+    assert found["key_ids"]["issuer"] == found["key_ids"]["function"] != []
+
+
+def test_up_changes_nothing_on_a_running_stack(stack):
+    """A second `make up` finds everything as it should be and says so."""
+    before = {process.pid for process in stack.processes()}
+    answer = stack.run("up")
+    assert answer.returncode == 0
+    assert "Processes started" not in answer.stdout
+    assert before <= {process.pid for process in stack.processes()}
+
+
+def test_token_prints_one_token_and_nothing_else(stack):
+    """What `make token` prints can be piped on as it is."""
+    answer = stack.run("token", "alice")
+    assert answer.returncode == 0
+    assert answer.stderr == ""
+    assert answer.stdout.count(".") == 2
+    assert answer.stdout.count("\n") == 1
+
+
+def test_token_says_why_there_is_none_for_a_stranger(stack):
+    """An unknown persona is refused with a sentence, not a traceback."""
+    answer = stack.run("token", "mallory")
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert "[no_token]" in answer.stderr
+
+
+def test_port_that_is_taken_is_named_with_its_holder():
+    """Nothing is started when a port is taken; the message says by whom and how to move ours."""
+    with own_stack() as stack, socket.socket() as holder:
+        holder.bind(("127.0.0.1", stack.idp))
+        holder.listen()
+        answer = stack.run("up")
+        assert answer.returncode == 1
+        assert f"Port {stack.idp} (IDP_PORT) is taken by" in answer.stderr
+        assert f"pid {os.getpid()}" in answer.stderr
+        assert f"IDP_PORT={stack.idp + 1}" in answer.stderr
+        assert stack.processes() == []
+
+
+def test_interrupted_up_leaves_nothing_and_the_next_one_works():
+    """Ctrl-C while the stack starts: one message, no process; the next `make up` succeeds, and `make down` tidies."""
+    with own_stack() as stack:
+        process = subprocess.Popen(
+            [ROOT / "testbed/launch", "up"],
+            env=stack.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for line in process.stdout:
+            if "Processes started" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, errors = process.communicate()
+        assert process.returncode == 130
+        assert "interrupted" in errors
+        assert "Traceback" not in errors
+        assert stack.processes() == []
+
+        stack.up()
+        started = stack.processes()
+        assert started != []
+        assert stack.run("down").returncode == 0
+        assert [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE] == []
+        assert stack.processes() == []
+        assert not (stack.folder / "tmp").exists()
+        assert not (stack.folder / "localstack").exists()
+
+
+def test_deployer_follows_the_issuers_keys(stack):
+    """When the issuer rotates its keys, the function trusts the new ones without anybody deploying by hand."""
+    before = json.loads(stack.run("status", JSON="1").stdout)["key_ids"]
+    post(f"http://localhost:{stack.idp}/mock/keys/rotate", {})
+    stack.up()
+    after = json.loads(stack.run("status", JSON="1").stdout)["key_ids"]
+    assert sorted(after["function"]) == sorted(after["issuer"])
+    assert after != before
