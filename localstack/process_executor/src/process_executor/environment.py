@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from process_executor import memory, runtime_api
-from process_executor.logs import JsonLines, Measures, Output, TextLines
+from process_executor import debugging, memory, runtime_api
+from process_executor.logs import Ending, JsonLines, Measures, Output, TextLines
 from process_executor.runtime_api import VERSION, Connection, Request
 from process_executor.spawner import Nursery, Order, receive_status
 
@@ -73,6 +73,19 @@ class Failure:
         text = f"RequestId: {request_id} Error: {self.message}"
         return json.dumps({"errorType": self.error_type, "errorMessage": text}, separators=(",", ":")).encode()
 
+    @property
+    def ending(self) -> Ending:
+        """For the platform's log lines."""
+        return Ending(self.status, self.error_type, reported=self.payload is not None)
+
+
+class CannotStart(Exception):
+    """There is nothing to start."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
 
 @dataclass
 class Invocation:
@@ -116,6 +129,8 @@ class Plan:
     tmp_dir: Path | None
     enforce_memory: bool
     init_timeout_s: float
+    signature: Callable[[], str] | None
+    debug_port: int
 
 
 class Environment:
@@ -133,6 +148,8 @@ class Environment:
         self._events: list[str] = []
         self._init_failure: Failure | None = None
         self._init_ms: float | None = None
+        self._last_peak_mb = 0
+        self._signature = ""
 
     # --- From LocalStack's threads ---------------------------------------------------------------------------------
 
@@ -157,6 +174,7 @@ class Environment:
         with self._lock:
             self.invocations += 1
             self._settle_idle()
+            self._reload_if_changed()
             begin = time.monotonic()
             deadline = begin + self.plan.timeout_s
             self._events += self.plan.lines.start(request_id, self.plan.version)
@@ -170,11 +188,6 @@ class Environment:
             else:
                 self._serve(invocation, headers, payload)
             return self._conclude(invocation, (time.monotonic() - begin) * 1000)
-
-    def restart(self) -> None:
-        """Drop the process; the next invocation starts another (the code has changed)."""
-        with self._lock:
-            self._discard_process()
 
     def stop(self) -> None:
         """Kill everything in it, at once; may be called at any time, and again."""
@@ -209,26 +222,46 @@ class Environment:
         begin = time.monotonic()
         if self._init_ms is None and not self.invocations:
             self._log(self.plan.lines.init_start())
+        if self.plan.signature is not None:
+            self._signature = self.plan.signature()
+        try:
+            failure = self._start_process(begin + timeout_s)
+        except CannotStart as problem:
+            failure = problem.failure
+        self._init_ms = (time.monotonic() - begin) * 1000
+        process = self._process
+        if failure is None and process is not None:
+            self.state = "idle"
+            LOG.info("%s is ready: pid %d, %.0f ms", self, process.pid, self._init_ms)
+            return None
+        assert failure is not None
+        self._discard_process()
+        self._log(self.plan.lines.init_report(self._init_ms, "invoke" if self.invocations else "init", failure.ending))
+        LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
+        # AWS tries again, within the function's own timeout, when the first try took too long.
+        self._init_failure = None if failure.status == "timeout" and not self.invocations else failure
+        return failure
+
+    def _start_process(self, deadline: float) -> Failure | None:
         process = self._process = Process(self.plan)
+        self._drive(process, lambda: process.ready or process.exited, deadline)
         self.pid = process.pid
-        process.drive(lambda: process.ready or process.exited, begin + timeout_s, self._memory_limit_mb())
         self._log(process.take_events())
         self._raise_if_stopped()
-        self._init_ms = (time.monotonic() - begin) * 1000
-        failure = self._init_verdict(process)
-        if failure is not None:
+        return self._init_verdict(process)
+
+    def _drive(self, process: "Process", until: Callable[[], bool], deadline: float) -> None:
+        """Drive until something happens or time is up; while somebody debugs, it never is."""
+        while True:
+            process.drive(until, deadline, self._memory_limit_mb())
+            if until() or not self.plan.debug_port or not debugging.attached(self.plan.debug_port):
+                return
+            deadline = time.monotonic() + 1
+
+    def _reload_if_changed(self) -> None:
+        if self.plan.signature is not None and self._process is not None and self.plan.signature() != self._signature:
+            LOG.info("%s: its files have changed", self)
             self._discard_process()
-            self._log(self.plan.lines.init_report(self._init_ms, failure.status, failure.error_type or None))
-            LOG.warning(
-                "Environment %s of %s failed to initialize: %s", self.plan.id, self.plan.name, failure.error_type or failure.status
-            )
-            self._init_failure = None if failure.status == "timeout" and not self.invocations else failure
-            return failure
-        self.state = "idle"
-        LOG.info(
-            "Environment %s of %s is ready: pid %d, %.0f ms", self.plan.id, self.plan.name, process.pid, self._init_ms
-        )
-        return None
 
     def _init_verdict(self, process: "Process") -> Failure | None:
         if process.init_error is not None:
@@ -245,7 +278,7 @@ class Environment:
         self.state = "invoking"
         deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
         process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
-        process.drive(lambda: invocation.answered or process.exited, invocation.deadline, self._memory_limit_mb())
+        self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline)
         if not invocation.answered:
             self._raise_if_stopped()
             if process.exited:
@@ -253,11 +286,11 @@ class Environment:
             else:
                 text = f"Task timed out after {self.plan.timeout_s}.00 seconds"
                 invocation.failure = Failure("Sandbox.Timedout", text, status="timeout")
-            LOG.warning("Environment %s of %s: %s", self.plan.id, self.plan.name, invocation.failure.message)
+            LOG.warning("%s: %s", self, invocation.failure.message)
             self._discard_process()
             return
-        settled = time.monotonic() + SETTLE_S
-        process.drive(lambda: process.ready or process.exited, min(settled, invocation.deadline), None)
+        settled = min(time.monotonic() + SETTLE_S, invocation.deadline)
+        process.drive(lambda: process.ready or process.exited, settled, None)
         if process.exited:
             self._discard_process()
 
@@ -268,19 +301,15 @@ class Environment:
             self._log(self._process.take_events(flush=True))
             peak_mb = self._process.peak_memory_mb()
         peak_mb = peak_mb or self._last_peak_mb
-        crashed = failure is not None and failure.payload is None
-        if failure is not None and crashed:
-            self._log(plan.lines.failure(invocation.request_id, failure.message, failure.error_type))
+        timed_out = failure is not None and failure.status == "timeout"
         measures = Measures(
-            duration_ms=min(duration_ms, plan.timeout_s * 1000.0) if failure and failure.status == "timeout" else duration_ms,
+            duration_ms=min(duration_ms, plan.timeout_s * 1000.0) if timed_out else duration_ms,
             memory_mb=plan.memory_mb,
             max_memory_mb=min(peak_mb, plan.memory_mb) if plan.enforce_memory else peak_mb,
             init_ms=self._init_ms,
         )
         self._init_ms = None
-        status = failure.status if failure is not None else "success"
-        error_type = failure.error_type if failure is not None and status == "error" else None
-        self._log(plan.lines.end(invocation.request_id, measures, status, error_type, ""))
+        self._log(plan.lines.end(invocation.request_id, measures, failure.ending if failure else Ending()))
         events, self._events = self._events, []
         self.state = "idle"
         WATCHER.watch(self)
@@ -289,8 +318,6 @@ class Environment:
         return Outcome(invocation.response or b"", False, events)
 
     # --- Small parts -----------------------------------------------------------------------------------------------
-
-    _last_peak_mb = 0
 
     def _memory_limit_mb(self) -> int | None:
         return self.plan.memory_mb if self.plan.enforce_memory else None
@@ -314,7 +341,7 @@ class Environment:
         process.drive(lambda: True, 0, None)
         self._log(process.take_events())
         if process.exited:
-            LOG.info("Environment %s of %s ended while idle", self.plan.id, self.plan.name)
+            LOG.info("%s: its process ended while idle", self)
             self._discard_process()
         elif self.state == "idle":
             WATCHER.watch(self)
@@ -327,8 +354,11 @@ class Environment:
             process.kill()
             process.close()
             self._log(process.take_events(flush=True))
-            LOG.info("Environment %s of %s: pid %d is gone", self.plan.id, self.plan.name, process.pid)
+            LOG.info("%s: pid %d is gone", self, process.pid)
         self.pid = 0
+
+    def __str__(self) -> str:
+        return f"Environment {self.plan.id[:8]} of {self.plan.name}:{self.plan.version}"
 
 
 class Process:
@@ -442,6 +472,9 @@ class Process:
         if message:
             if "failure" in message:
                 self.init_error = Failure("Runtime.InitError", message["failure"])
+            if "exec_error" in message:
+                self.init_error = Failure("Runtime.InvalidEntrypoint", f"fork/exec {message['exec_error']}")
+                return
             self._exit_status = message.get("status")
             self.max_rss_mb = message.get("max_rss_kb", 0) // 1024
         self._end()
@@ -540,7 +573,7 @@ class Process:
         if invocation is None:
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        invocation.failure = Failure(kind or "Unhandled", "", self._rewritten(request.body), status="success")
+        invocation.failure = Failure(kind or "Unhandled", "", self._rewritten(request.body))
         connection.answer_ok()
 
     def _take_init_error(self, connection: Connection, request: Request) -> None:
@@ -548,7 +581,7 @@ class Process:
             connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        self.init_error = Failure(kind or "Runtime.Unknown", "", self._rewritten(request.body))
+        self.init_error = Failure(kind or "Runtime.Unknown", "", self._rewritten(request.body) or b"{}")
         connection.answer_ok()
 
     def _rewritten(self, body: bytes) -> bytes:

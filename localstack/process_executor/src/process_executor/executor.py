@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDur
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
+from process_executor import debugging, hot_reload, runtimes
 from process_executor import nursery as nursery_program
-from process_executor import runtimes
-from process_executor.environment import Environment, Plan, Stopped
+from process_executor.environment import CannotStart, Environment, Failure, Plan, Stopped
+from process_executor.layers import opt_folder
 from process_executor.live import LIVE
 from process_executor.logs import EventLog, JsonLines, TextLines
 from process_executor.runtimes import Runtime
 from process_executor.settings import settings
-from process_executor.spawner import Order, nursery_for
+from process_executor.spawner import NURSERIES, Order, nursery_for
 
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +42,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         self._environment: Environment | None = None
         self._stopped = False
         self._uid = 0
+        self._debug_port = 0
         self._logs: list[str] = []
+        self.client_context = ""
 
     @property
     def environment(self) -> Environment | None:
@@ -72,6 +76,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         ENVIRONMENTS.pop(self.id, None)
         if self._environment is not None:
             self._environment.stop()
+        debugging.release_port(self._debug_port)
         with UID_LOCK:
             UIDS.discard(self._uid)
 
@@ -84,8 +89,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             "Lambda-Runtime-Invoked-Function-Arn": payload["invoked-function-arn"],
             "Lambda-Runtime-Trace-Id": payload["trace-id"],
         }
-        if payload.get("client-context"):
-            headers["Lambda-Runtime-Client-Context"] = payload["client-context"]
+        if self.client_context:
+            headers["Lambda-Runtime-Client-Context"] = self.client_context
         limit = int(config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES)
         try:
             outcome = self._environment.invoke(request_id, headers, payload["payload"].encode(), limit)
@@ -141,33 +146,36 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         function = version.config
         runtime = runtime_of(version)
         nursery = nursery_for(runtime)
-        level = nursery.start()
-        task_dir = Path(function.code.get_unzipped_code_location()).absolute()
-        staged = level != "process"
-        tmp_dir = None if staged else Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{self.id[:8]}-"))
+        staged = nursery.start() != "process"
         self._uid = claim_uid() if os.geteuid() == 0 else 0
-        if tmp_dir is not None and self._uid:
-            os.chown(tmp_dir, self._uid, self._uid)
-        opt_dir: Path | None = None
+        self._debug_port = debugging.claim_port(settings().debug_port) if settings().debug_port else 0
+        paths = Paths(
+            runtime=runtime,
+            task_dir=Path(function.code.get_unzipped_code_location()).absolute(),
+            opt_dir=opt_folder(function.layers),
+            tmp_dir=None if staged else private_folder(self.id, self._uid),
+        )
         variables = environment_variables(env_vars, runtime)
-        paths = Paths(task_dir, opt_dir, tmp_dir, staged)
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
 
         def order(api_address: str) -> Order:
+            argv, entrypoint = program(runtime, variables, paths, function.handler or "")
             return Order(
                 id=self.id,
-                task_dir=str(task_dir),
-                opt_dir=str(opt_dir) if opt_dir else None,
+                task_dir=str(paths.task_dir),
+                opt_dir=str(paths.opt_dir) if paths.opt_dir else None,
                 cwd=paths.task,
                 environment=paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address},
-                sys_path=paths.sys_path(runtime),
+                sys_path=paths.sys_path(),
                 handler=function.handler or "",
-                argv=program(runtime, variables, paths, function.handler or ""),
+                argv=argv,
+                entrypoint=entrypoint,
                 uid=self._uid,
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
-                limits=LIMITS,
+                debug_port=self._debug_port,
+                limits=LIMITS if staged else LIMITS | {"RLIMIT_FSIZE": function.ephemeral_storage.size << 20},
             )
 
         return Plan(
@@ -178,54 +186,89 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             memory_mb=int(function.memory_size),
             order=order,
             nursery=nursery,
-            lines=lines(function.runtime, version.id.region, logging_config.get("SystemLogLevel") or "INFO"),
+            lines=lines(str(function.runtime), version.id.region, logging_config.get("SystemLogLevel") or "INFO"),
             rewrite=paths.rewrite,
             live=LIVE.write,
-            tmp_dir=tmp_dir,
+            tmp_dir=paths.tmp_dir,
             enforce_memory=settings().memory_limit,
             init_timeout_s=settings().init_timeout_s,
+            signature=self._signature(paths),
+            debug_port=self._debug_port,
         )
+
+    def _signature(self, paths: "Paths") -> Callable[[], str] | None:
+        """What tells whether hot-reloaded files have changed; None for code that cannot change."""
+        function = self.function_version.config
+        codes = [function.code, *(layer.code for layer in function.layers if layer.code is not None)]
+        if not any(code.is_hot_reloading() for code in codes):
+            return None
+        folders = [paths.task_dir, *([paths.opt_dir] if paths.opt_dir else [])]
+        return lambda: hot_reload.signature(folders, settings().hot_reload_ignore)
 
 
 class Paths:
     """Where a function finds its folders: at AWS's places in a mount namespace, else at their real ones."""
 
-    def __init__(self, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None, staged: bool) -> None:
-        self._staged = staged
-        self.task = TASK_ROOT if staged else str(task_dir)
-        self.opt = "/opt" if staged or opt_dir is None else str(opt_dir)
+    def __init__(self, *, runtime: Runtime, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None) -> None:
+        self.runtime = runtime
+        self.task_dir = task_dir
+        self.opt_dir = opt_dir
         self.tmp_dir = tmp_dir
-        self._replacements = [] if staged else [(str(task_dir), TASK_ROOT)]
-        if not staged and opt_dir is not None:
-            self._replacements.append((str(opt_dir), "/opt"))
+        self.staged = tmp_dir is None
+        self.task = TASK_ROOT if self.staged else str(task_dir)
+        self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
 
     @property
-    def rewrite(self) -> Any:
+    def rewrite(self) -> Callable[[str], str] | None:
         """Turns real paths in what a function reports into AWS's; None where they are AWS's already."""
-        return None if self._staged else self._rewrite
+        return None if self.staged else self._rewrite
 
     def _rewrite(self, text: str) -> str:
-        for real, shown in self._replacements:
-            text = text.replace(real, shown)
+        text = text.replace(str(self.task_dir), TASK_ROOT)
+        if self.opt_dir is not None:
+            text = text.replace(str(self.opt_dir), "/opt")
+        if self.runtime.is_python:
+            text = text.replace(str(self.runtime.runtime_dir), "/var/runtime").replace(f"{self.runtime.prefix}/lib/", "/var/lang/lib/")
         return text
 
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
         """The environment with folders as the function finds them."""
-        if self._staged:
+        if self.staged:
             return variables
-        return variables | {"LAMBDA_TASK_ROOT": self.task, "TMPDIR": str(self.tmp_dir)}
+        real = {"LAMBDA_TASK_ROOT": self.task, "PWD": self.task, "TMPDIR": str(self.tmp_dir)}
+        if self.runtime.is_python:
+            real["PYTHONPATH"] = str(self.runtime.runtime_dir)
+        if self.opt_dir is not None:
+            real["PATH"] = f"{variables['PATH']}:{self.opt_dir}/bin"
+            real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
+        return variables | real
 
-    def sys_path(self, runtime: Runtime) -> list[str]:
+    def real(self, path: str) -> str:
+        """A program's path on this machine."""
+        if self.staged:
+            return path
+        path = path.replace("/opt/", f"{self.opt}/", 1) if path.startswith("/opt/") else path
+        return path.replace(TASK_ROOT, self.task, 1) if path.startswith(TASK_ROOT) else path
+
+    def sys_path(self) -> list[str]:
         """What precedes the standard library, in AWS's order."""
-        if not runtime.is_python:
-            return []
+        if not self.runtime.is_python:
+            return ["/"]
         layer = f"{self.opt}/python"
         return [
             self.task,
-            f"{layer}/lib/python{runtime.version}/site-packages",
+            f"{layer}/lib/python{self.runtime.version}/site-packages",
             layer,
-            "/var/runtime" if self._staged else str(runtime.runtime_dir),
+            "/var/runtime" if self.staged else str(self.runtime.runtime_dir),
         ]
+
+
+def private_folder(environment_id: str, uid: int) -> Path:
+    """A ``/tmp`` for an environment without a mount namespace."""
+    folder = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
+    if uid:
+        os.chown(folder, uid, uid)
+    return folder
 
 
 def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[str, str]:
@@ -233,35 +276,40 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
 
     Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
-    defaults = {
-        "LANG": "en_US.UTF-8",
-        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-        "SHLVL": "0",
-    }
     given = {name: str(value) for name, value in env_vars.items() if not name.startswith(FOREIGN)}
-    if runtime.is_python:
-        given["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtime.name}"
-        defaults["PYTHONPATH"] = "/var/runtime"
-        defaults["_LAMBDA_TELEMETRY_LOG_FD"] = str(nursery_program.TELEMETRY_FD)
-    else:
+    libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+    defaults = {"LANG": "en_US.UTF-8", "PWD": TASK_ROOT, "SHLVL": "0"}
+    if not runtime.is_python:
         given.pop("AWS_EXECUTION_ENV", None)
+        return defaults | {"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin", "LD_LIBRARY_PATH": libraries} | given
+    given["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtime.name}"
+    defaults |= {
+        "LC_CTYPE": "C.UTF-8",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": f"/var/lang/lib:{libraries}",
+        "PYTHONPATH": "/var/runtime",
+        "_LAMBDA_TELEMETRY_LOG_FD": str(nursery_program.TELEMETRY_FD),
+    }
     return defaults | given
 
 
-def program(runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str) -> list[str] | None:
-    """What to execute; None for going on in the interpreter that was forked."""
-    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+def program(runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str) -> tuple[list[str] | None, str]:
+    """What to execute, and its name for error messages; nothing for going on in the interpreter that was forked.
+
+    Raises:
+        CannotStart: a custom runtime without a bootstrap.
+    """
     if not runtime.is_python:
-        own = [f"{paths.task}/bootstrap"]
-        if not Path(own[0]).exists() and not paths.rewrite:
-            own = [f"{paths.task}/bootstrap"]
-        return own
+        for folder, shown in ((paths.task_dir, TASK_ROOT), (paths.opt_dir, "/opt")):
+            if folder is not None and (folder / "bootstrap").is_file():
+                return [paths.real(f"{shown}/bootstrap")], f"{shown}/bootstrap"
+        text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+        raise CannotStart(Failure("Runtime.InvalidEntrypoint", text))
+    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
     if wrapper or any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in variables):
-        python = "/var/lang/bin/python3" if paths.rewrite is None else str(runtime.python)
-        command = [python, "-m", "awslambdaric", handler]
-        return [wrapper, *command] if wrapper else command
-    return None
+        python = f"/var/lang/bin/python{runtime.version}" if paths.staged else str(runtime.python)
+        return [*([paths.real(wrapper)] if wrapper else []), python, "-m", "awslambdaric", handler], ""
+    return None, ""
 
 
 def runtime_of(function_version: FunctionVersion) -> Runtime:
@@ -286,8 +334,6 @@ def claim_uid() -> int:
 
 def stop_all() -> None:
     """End every environment and nursery: LocalStack is going down."""
-    from process_executor.spawner import NURSERIES
-
     for executor in list(ENVIRONMENTS.values()):
         executor.stop()
     for nursery in NURSERIES:

@@ -16,7 +16,8 @@ FRAME_MAGIC = b"\xa5\x5a\x00"
 FRAME_HEAD = 16
 # CloudWatch Logs takes events of up to 256 KiB.
 EVENT_LIMIT = 256 * 1024 - 26
-INIT_STARTS = ("INIT_START Runtime Version: ", '{"time":"')
+INIT_START = "INIT_START Runtime Version: "
+INIT_START_TYPE = '"type":"platform.initStart"'
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -38,7 +39,7 @@ class EventLog(str):
 
     def __new__(cls, events: Sequence[str]) -> "EventLog":
         """Join ``events``, each of which ends its own line."""
-        text = super().__new__(cls, "".join(f"{event}\n" for event in events if not event.startswith(INIT_STARTS)))
+        text = super().__new__(cls, "".join(f"{event}\n" for event in events if not is_init_start(event)))
         text.events = tuple(events)
         return text
 
@@ -47,6 +48,11 @@ class EventLog(str):
         if sep == "\n" and maxsplit == -1:
             return list(self.events)
         return super().split(sep, maxsplit)
+
+
+def is_init_start(event: str) -> bool:
+    """Whether an event is the platform's line about a starting environment."""
+    return event.startswith(INIT_START) or INIT_START_TYPE in event[:80]
 
 
 class Output:
@@ -123,6 +129,20 @@ class Measures:
         return math.ceil(self.duration_ms + (self.init_ms or 0))
 
 
+@dataclass(frozen=True)
+class Ending:
+    """How a phase ended, as the platform's lines say it.
+
+    Attributes:
+        status: success, error or timeout.
+        reported: whether the runtime itself said so; the text format then leaves it out.
+    """
+
+    status: str = "success"
+    error_type: str = ""
+    reported: bool = True
+
+
 class TextLines:
     """The platform's lines in the text format."""
 
@@ -133,18 +153,18 @@ class TextLines:
 
     def init_start(self) -> list[str]:
         """When an environment starts."""
-        return [f"INIT_START Runtime Version: {self.runtime}\tRuntime Version ARN: {self.arn}"]
+        return [f"{INIT_START}{self.runtime}\tRuntime Version ARN: {self.arn}"]
 
-    def init_report(self, init_ms: float, status: str, error_type: str | None) -> list[str]:
+    def init_report(self, init_ms: float, phase: str, ending: "Ending") -> list[str]:
         """When an initialization failed."""
-        error = f"\tError Type: {error_type}" if error_type else ""
-        return [f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}{error}"]
+        error = f"\tError Type: {ending.error_type}" if ending.status == "error" else ""
+        return [f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: {phase}\tStatus: {ending.status}{error}"]
 
     def start(self, request_id: str, version: str) -> list[str]:
         """Before an invocation."""
         return [f"START RequestId: {request_id} Version: {version}"]
 
-    def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
+    def end(self, request_id: str, measures: Measures, ending: "Ending") -> list[str]:
         """After an invocation."""
         fields = [
             f"REPORT RequestId: {request_id}",
@@ -155,11 +175,10 @@ class TextLines:
         ]
         if measures.init_ms is not None:
             fields.append(f"Init Duration: {measures.init_ms:.2f} ms")
-        if status != "success":
-            fields.append(f"Status: {status}")
-        if error_type:
-            fields.append(f"Error Type: {error_type}")
-        del trace_id  # the text format names it only where X-Ray is on
+        if not ending.reported:
+            fields.append(f"Status: {ending.status}")
+            if ending.status == "error":
+                fields.append(f"Error Type: {ending.error_type}")
         return [f"END RequestId: {request_id}", "\t".join(fields) + "\t"]
 
 
@@ -188,11 +207,11 @@ class JsonLines:
         }
         return self._line("INFO", "initStart", record)
 
-    def init_report(self, init_ms: float, status: str, error_type: str | None) -> list[str]:
+    def init_report(self, init_ms: float, phase: str, ending: "Ending") -> list[str]:
         """When an initialization failed."""
-        record: dict[str, Any] = {"initializationType": "on-demand", "phase": "init", "status": status}
-        if error_type:
-            record["errorType"] = error_type
+        record: dict[str, Any] = {"initializationType": "on-demand", "phase": phase, "status": ending.status}
+        if ending.status == "error":
+            record["errorType"] = ending.error_type
         record["metrics"] = {"durationMs": round(init_ms, 3)}
         return self._line("WARN", "initReport", record)
 
@@ -200,11 +219,11 @@ class JsonLines:
         """Before an invocation."""
         return self._line("INFO", "start", {"requestId": request_id, "version": version})
 
-    def end(self, request_id: str, measures: Measures, status: str, error_type: str | None, trace_id: str) -> list[str]:
+    def end(self, request_id: str, measures: Measures, ending: "Ending") -> list[str]:
         """After an invocation."""
-        level = "DEBUG" if status == "success" else "WARN"
+        good = ending.status == "success"
         duration_ms = round(measures.duration_ms, 3)
-        done: dict[str, Any] = {"requestId": request_id, "status": status, "metrics": {"durationMs": duration_ms}}
+        done: dict[str, Any] = {"requestId": request_id, "status": ending.status, "metrics": {"durationMs": duration_ms}}
         metrics = {
             "durationMs": duration_ms,
             "billedDurationMs": measures.billed_ms,
@@ -213,12 +232,13 @@ class JsonLines:
         }
         if measures.init_ms is not None:
             metrics["initDurationMs"] = round(measures.init_ms, 3)
-        report: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": status}
-        if error_type:
-            done["errorType"] = report["errorType"] = error_type
-        del trace_id
-        report_level = "INFO" if status == "success" else "WARN"
-        return self._line(level, "runtimeDone", done) + self._line(report_level, "report", report)
+        report: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": ending.status}
+        if ending.status == "error":
+            done["errorType"] = report["errorType"] = ending.error_type
+        return [
+            *self._line("DEBUG" if good else "WARN", "runtimeDone", done),
+            *self._line("INFO" if good else "WARN", "report", report),
+        ]
 
 
 def runtime_version(runtime: str) -> str:

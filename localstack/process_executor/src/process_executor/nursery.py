@@ -122,7 +122,8 @@ def build_root(root, prefix, runtime_dir):
     for name in ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "var/task", "var/runtime", "var/lang", "var/tmp", "host"):
         os.mkdir(os.path.join(root, name))
     bind(prefix, root + "/var/lang")
-    bind(runtime_dir, root + "/var/runtime")
+    if runtime_dir:
+        bind(runtime_dir, root + "/var/runtime")
     os.chdir(root)
     check(libc.syscall(PIVOT_ROOT, b".", b"host"), "pivot_root")
     os.chdir("/")
@@ -143,7 +144,7 @@ def stage(config, control_fd):
     if config["level"] == "user-namespaces":
         mount("proc", "/proc", "proc")
     interpreter = "/var/lang/bin/" + os.path.basename(config["interpreter"])
-    inside = dict(config, staged=True, runtime_dir="/var/runtime", host="/host")
+    inside = dict(config, staged=True, runtime_dir="/var/runtime" if config["runtime_dir"] else "", host="/host")
     os.set_inheritable(control_fd, True)
     program = "/host" + os.path.abspath(__file__)
     environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/var/lang/lib"}  # for a shared libpython
@@ -266,7 +267,7 @@ def listen_for_debugger(port):
     print("Debugger: attach to 127.0.0.1:%d" % port, flush=True)
 
 
-def function_process(order, log_fd, level):
+def function_process(order, log_fd, status_fd, level):
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -274,7 +275,7 @@ def function_process(order, log_fd, level):
         os.dup2(log_fd, 1)
         os.dup2(log_fd, 2)
         os.dup2(log_fd, TELEMETRY_FD)
-        close_descriptors([TELEMETRY_FD])
+        close_descriptors([TELEMETRY_FD] + ([status_fd] if order["argv"] else []))
         become_unprivileged(order, level)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # the interpreter's own streams
@@ -291,7 +292,7 @@ def function_process(order, log_fd, level):
         code = exit_code(end)
     except OSError as error:
         if order["argv"] and error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
-            os._exit(report_exec_failure(order, error))
+            os._exit(report_exec_failure(order, error, status_fd))
         show_traceback(error)
     except BaseException as error:
         show_traceback(error)
@@ -306,8 +307,13 @@ def show_traceback(error):
     sys.excepthook(type(error), error, trace)
 
 
-def report_exec_failure(order, error):
-    os.write(2, ("process_executor: %s: %s\n" % (order["argv"][0], os.strerror(error.errno))).encode())
+def report_exec_failure(order, error, status_fd):
+    """A custom runtime's bootstrap is the platform's to report; a wrapper fails like any command of a shell."""
+    if order["entrypoint"]:
+        text = "%s: %s" % (order["entrypoint"], os.strerror(error.errno).lower())
+        os.write(status_fd, json.dumps({"exec_error": text}).encode())
+        return 1
+    os.write(2, ("%s: %s\n" % (order["argv"][0], os.strerror(error.errno))).encode())
     return 126 if error.errno != errno.ENOENT else 127
 
 
@@ -420,7 +426,7 @@ def environment_main(order, log_fd, status_fd, config):
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
         child = os.fork()
         if child == 0:
-            function_process(order, log_fd, config["level"])
+            function_process(order, log_fd, status_fd, config["level"])
         null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(null, number)

@@ -31,13 +31,15 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def start_process_executor() -> None:
-    """Serve the status page."""
+    """Check the settings, serve the status page."""
     from localstack.services.edge import ROUTER
 
+    from process_executor import client_context
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
     settings()
+    client_context.hand_over()
     ROUTER.add(StatusResource())
 
 

@@ -40,6 +40,7 @@ class Order:
         sys_path: what precedes the standard library on ``sys.path`` of a forked interpreter.
         handler: as configured.
         argv: a program to execute instead of going on in the forked interpreter.
+        entrypoint: how a custom runtime's program is called in error messages; empty for other programs.
         uid: the user to become; 0 for none.
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
@@ -55,6 +56,7 @@ class Order:
     sys_path: list[str]
     handler: str
     argv: list[str] | None
+    entrypoint: str
     uid: int
     gid: int
     tmp_mb: int
