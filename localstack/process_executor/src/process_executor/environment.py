@@ -420,13 +420,14 @@ class Process:
             if not events:
                 if done or until() or time.monotonic() >= deadline:
                     return
-                if check.exceeded(self.pid, self._keeper_children):
+                if check.exceeded(self._resident_mb):
                     self.out_of_memory = True
                     self.kill()
-                    check.disarm()
 
-    def _keeper_children(self) -> list[int]:
-        return memory.descendants(self.pid)
+    def _resident_mb(self) -> int:
+        resident = memory.resident_mb(memory.descendants(self.pid))
+        self.max_rss_mb = max(self.max_rss_mb, resident)
+        return resident
 
     def _handle(self, fd: int) -> None:
         if fd == self.log_fd:
@@ -476,7 +477,7 @@ class Process:
                 self.init_error = Failure("Runtime.InvalidEntrypoint", f"fork/exec {message['exec_error']}")
                 return
             self._exit_status = message.get("status")
-            self.max_rss_mb = message.get("max_rss_kb", 0) // 1024
+            self.max_rss_mb = max(self.max_rss_mb, message.get("max_rss_kb", 0) // 1024)
         self._end()
 
     def _end(self) -> None:

@@ -53,15 +53,15 @@ class Checks:
         self._limit_mb = limit_mb
         self.due = float("inf") if limit_mb is None else time.monotonic() + SHORTEST_S
 
-    def exceeded(self, keeper: int, pids: Callable[[], list[int]]) -> bool:
-        """Look, if it is time."""
+    def exceeded(self, resident: Callable[[], int]) -> bool:
+        """Look, if it is time.
+
+        Args:
+            resident: the memory in use now, in MB.
+        """
         now = time.monotonic()
         if self._limit_mb is None or now < self.due:
             return False
-        left_mb = self._limit_mb - (resident_mb(pids()) if keeper else 0)
-        self.due = now + max(SHORTEST_S, left_mb / FILL_MB_PER_S)
+        left_mb = self._limit_mb - resident()
+        self.due = now + max(SHORTEST_S, left_mb / FILL_MB_PER_S) if left_mb >= 0 else float("inf")
         return left_mb < 0
-
-    def disarm(self) -> None:
-        """It was exceeded; nothing more to find out."""
-        self.due = float("inf")

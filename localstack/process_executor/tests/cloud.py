@@ -1,0 +1,197 @@
+"""A real LocalStack for the tests, and the few calls they make to it."""
+
+import base64
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import textwrap
+import threading
+import time
+import urllib.request
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).parents[3]
+PYTHON = Path(os.environ.get("LOCALSTACK_PYTHON") or ROOT / ".gatehouse/env/localstack/bin/python")
+RUNTIMES = Path(os.environ.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or ROOT / ".gatehouse/runtimes")
+ROLE = "arn:aws:iam::000000000000:role/tests"
+START_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller of Invoke gets."""
+
+    payload: bytes
+    error: str | None
+    log: str
+    version: str | None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.payload)
+
+    @property
+    def log_lines(self) -> list[str]:
+        return self.log.splitlines()
+
+
+class Cloud:
+    """One LocalStack process on a free port, with a state folder of its own."""
+
+    def __init__(self, **settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="process-executor-tests-"))
+        self.folder.chmod(0o755)
+        self.port = free_port()
+        self.output: list[str] = []
+        self._settings = settings
+        self._ready = threading.Event()
+
+    def start(self) -> None:
+        """Start it and wait for its word that it is ready; with its output in the failure when it dies."""
+        for name in ("tmp", "cache"):
+            (self.folder / name).mkdir(mode=0o755)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            "FILESYSTEM_ROOT": str(self.folder / "files"),
+            "GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DISABLE_EVENTS": "1",
+            "DNS_ADDRESS": "0",
+            "LAMBDA_SYNCHRONOUS_CREATE": "1",
+            "LAMBDA_RUNTIME_EXECUTOR": "process",
+            "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "PROCESS_EXECUTOR_RUNTIMES_DIR": str(RUNTIMES),
+            "PROCESS_EXECUTOR_LOG_FILE": str(self.folder / "functions.log"),
+            "UNRELATED_SECRET_OF_THE_HOST": "leaked",
+            "AWS_CA_BUNDLE": "/nowhere",
+        }
+        self.process = subprocess.Popen(
+            [PYTHON, "-u", "-m", "localstack.runtime.main"],
+            env=environment | self._settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._ready.wait(START_TIMEOUT_S) or self.process.poll() is not None:
+            self.stop()
+            raise RuntimeError("LocalStack did not start:\n" + "".join(self.output[-40:]))
+        self.awslambda = self.client("lambda")
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.output.append(line)
+            if line.strip() == "Ready.":
+                self._ready.set()
+        self._ready.set()
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=60, max_pool_connections=64),
+        )
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(timeout=30)
+        self._reader.join(timeout=5)
+        self.process.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # --- Functions -------------------------------------------------------------------------------------------------
+
+    def deploy(self, source: str | Mapping[str, str | bytes], **configuration: Any) -> str:
+        """Create a function from one module ``app`` (or several files); its name."""
+        files = {"app.py": textwrap.dedent(source)} if isinstance(source, str) else source
+        return self.create({"ZipFile": zipped(files)}, **configuration)
+
+    def create(self, code: Mapping[str, Any], **configuration: Any) -> str:
+        name = f"f-{uuid.uuid4().hex[:12]}"
+        defaults = {"Runtime": "python3.13", "Handler": "app.handler", "Role": ROLE, "Timeout": 10}
+        self.awslambda.create_function(FunctionName=name, Code=code, **(defaults | configuration))
+        return name
+
+    def invoke(self, name: str, event: Any = None, **arguments: Any) -> Answer:
+        """Invoke a function and wait for its answer and the tail of its log."""
+        answer = self.awslambda.invoke(
+            FunctionName=name, Payload=json.dumps({} if event is None else event), LogType="Tail", **arguments
+        )
+        log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+        return Answer(answer["Payload"].read(), answer.get("FunctionError"), log, answer.get("ExecutedVersion"))
+
+    def run(self, source: str, event: Any = None, **configuration: Any) -> Answer:
+        """Deploy and invoke once."""
+        return self.invoke(self.deploy(source, **configuration), event)
+
+    def events(self, name: str, until: Callable[[list[str]], bool]) -> list[str]:
+        """The function's events in CloudWatch Logs, once they satisfy ``until``."""
+        logs = self.client("logs")
+
+        def read() -> list[str]:
+            try:
+                found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+            except logs.exceptions.ResourceNotFoundException:
+                return []
+            return [event["message"] for event in found]
+
+        return eventually(read, until)
+
+    # --- The executor's own page -----------------------------------------------------------------------------------
+
+    def status(self) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_localstack/process-executor") as answer:
+            return json.load(answer)
+
+    def environments(self, name: str) -> list[Any]:
+        return [each for each in self.status()["environments"] if each["function"] == name]
+
+    @property
+    def isolation(self) -> str:
+        return self.status()["nurseries"][0]["isolation"]
+
+
+def zipped(files: Mapping[str, str | bytes]) -> bytes:
+    """A zip archive of these files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def eventually[T](read: Callable[[], T], until: Callable[[T], bool], timeout_s: float = 15) -> T:
+    """What ``read`` gives once it satisfies ``until``; for what announces itself in no other way."""
+    deadline = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while not until(value := read()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still not, after {timeout_s} s: {value!r}")
+        pause.wait(0.02)
+    return value

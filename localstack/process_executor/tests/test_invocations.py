@@ -1,0 +1,184 @@
+"""What the caller of Invoke gets, text for text as AWS answers."""
+
+import base64
+import json
+import re
+
+import pytest
+
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+def assert_error(answer, error_type, message):
+    """The answer is AWS's for a runtime that did not report for itself."""
+    assert answer.error == "Unhandled"
+    found = answer.json
+    assert re.fullmatch(f"RequestId: {UUID} Error: {re.escape(message)}", found["errorMessage"]), found
+    assert found["errorType"] == error_type
+    assert list(found) == ["errorType", "errorMessage"]
+
+
+def test_invoke_answers_what_the_handler_returns(cloud):
+    """Event in, return value out, as JSON."""
+    answer = cloud.run("def handler(event, context): return {'got': event}", {"text": "grüße 🎈"})
+    assert answer.error is None
+    assert answer.json == {"got": {"text": "grüße 🎈"}}
+
+
+def test_invoke_answers_null_for_none(cloud):
+    """A handler without a return value answers null."""
+    assert cloud.run("def handler(event, context): pass").payload == b"null"
+
+
+def test_context_tells_the_function_about_itself(cloud):
+    """Every documented property of the context object holds."""
+    source = """
+    def handler(event, context):
+        return {
+            "name": context.function_name, "version": context.function_version, "arn": context.invoked_function_arn,
+            "memory": context.memory_limit_in_mb, "id": context.aws_request_id, "group": context.log_group_name,
+            "stream": context.log_stream_name, "left": context.get_remaining_time_in_millis(),
+            "client": context.client_context,
+        }
+    """
+    name = cloud.deploy(source, MemorySize=192, Timeout=7)
+    found = cloud.invoke(name).json
+    assert found["name"] == name
+    assert found["version"] == "$LATEST"
+    assert found["arn"] == f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
+    assert found["memory"] == "192"
+    assert re.fullmatch(UUID, found["id"])
+    assert found["group"] == f"/aws/lambda/{name}"
+    assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", found["stream"])
+    assert 5000 < found["left"] <= 7000
+    assert found["client"] is None
+
+
+def test_client_context_reaches_the_function(cloud):
+    """The caller's client context is the function's."""
+    source = "def handler(event, context): return [context.client_context.custom, context.client_context.client.app_title]"
+    context = {"custom": {"foo": "bar"}, "client": {"app_title": "tests"}, "env": {"fizz": "buzz"}}
+    encoded = base64.b64encode(json.dumps(context).encode()).decode()
+    answer = cloud.invoke(cloud.deploy(source), ClientContext=encoded)
+    assert answer.json == [{"foo": "bar"}, "tests"]
+
+
+def test_handler_error_is_reported_by_the_runtime(cloud):
+    """An exception is answered with AWS's paths in its stack trace."""
+    answer = cloud.run('def handler(event, context):\n    raise Exception("Handler fails")\n')
+    assert answer.error == "Unhandled"
+    found = answer.json
+    assert re.fullmatch(UUID, found.pop("requestId"))
+    assert found == {
+        "errorMessage": "Handler fails",
+        "errorType": "Exception",
+        "stackTrace": ['  File "/var/task/app.py", line 2, in handler\n    raise Exception("Handler fails")\n'],
+    }
+
+
+def test_handler_error_leaves_the_environment_warm(cloud):
+    """The same process serves the invocation after an exception."""
+    name = cloud.deploy("import os\ndef handler(event, context):\n    if event: 1 / 0\n    return os.getpid()\n")
+    before = cloud.invoke(name).payload
+    assert cloud.invoke(name, {"fail": True}).error == "Unhandled"
+    assert cloud.invoke(name).payload == before
+
+
+def test_timeout_is_answered_and_a_new_process_serves_next(cloud):
+    """A handler over its time is killed; the next invocation gets a fresh environment."""
+    source = "import os, threading\ndef handler(event, context):\n    if event: threading.Event().wait()\n    return 'served'\n"
+    name = cloud.deploy(source, Timeout=1)
+    assert_error(cloud.invoke(name, {"hang": True}), "Sandbox.Timedout", "Task timed out after 1.00 seconds")
+    assert cloud.invoke(name).json == "served"
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("os._exit(3)", "Runtime exited with error: exit status 3"),
+        ("sys.exit(4)", "Runtime exited with error: exit status 4"),
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+        ("sys.exit(0)", "Runtime exited without providing a reason"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "Runtime exited with error: signal: killed"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "Runtime exited with error: signal: terminated"),
+        ("os.abort()", "Runtime exited with error: signal: aborted"),
+        ("ctypes.string_at(0)", "Runtime exited with error: signal: segmentation fault"),
+    ],
+)
+def test_exit_during_an_invocation_is_answered(cloud, statement, message):
+    """However the process ends, the caller is told, and the next invocation is served."""
+    source = f"import ctypes, os, signal, sys\ndef handler(event, context):\n    if event: {statement}\n    return 'served'\n"
+    name = cloud.deploy(source)
+    assert_error(cloud.invoke(name, {"end": True}), "Runtime.ExitError", message)
+    assert cloud.invoke(name).json == "served"
+
+
+def test_memory_over_the_limit_is_answered(cloud):
+    """More memory than configured ends the environment, with AWS's answer."""
+    source = "def handler(event, context):\n    if event: kept = [bytearray(1 << 20) for _ in range(400)]\n    return 'served'\n"
+    name = cloud.deploy(source, MemorySize=128)
+    answer = cloud.invoke(name, {"grow": True})
+    assert_error(answer, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
+    assert "\tMax Memory Used: 128 MB\t" in answer.log
+    assert cloud.invoke(name).json == "served"
+
+
+def test_response_over_the_limit_is_refused(cloud):
+    """Six megabytes and no more; the caller is told, and the next invocation is served."""
+    name = cloud.deploy("def handler(event, context): return 'x' * event['size']")
+    answer = cloud.invoke(name, {"size": 7_000_000})
+    assert answer.error == "Unhandled"
+    assert answer.json == {
+        "errorType": "Function.ResponseSizeTooLarge",
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+    }
+    assert cloud.invoke(name, {"size": 1}).json == "x"
+
+
+def test_large_payloads_go_both_ways(cloud):
+    """Nearly six megabytes in and out."""
+    text = "x" * 6_200_000
+    assert cloud.run("def handler(event, context): return event", text).json == text
+
+
+def test_unserializable_response_is_the_runtimes_error(cloud):
+    """What is not JSON is an error of the runtime client, in its words."""
+    found = cloud.run("def handler(event, context): return {1, 2}").json
+    assert found["errorType"] == "Runtime.MarshalError"
+    assert found["errorMessage"] == "Unable to marshal response: Object of type set is not JSON serializable"
+
+
+def test_infinite_recursion_is_an_error_of_the_function(cloud):
+    """CPython's own limit ends it."""
+    answer = cloud.run("def handler(event, context): return handler(event, context)")
+    assert answer.json["errorType"] == "RecursionError"
+
+
+def test_event_invocation_runs_in_the_background(cloud):
+    """An asynchronous invocation is accepted at once and ends up in the log."""
+    name = cloud.deploy("def handler(event, context): print('ran with', event['n'])")
+    answer = cloud.awslambda.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 5}')
+    assert answer["StatusCode"] == 202
+    cloud.events(name, lambda events: any("ran with 5" in event for event in events))
+
+
+def test_version_is_named_to_the_function_and_the_caller(cloud):
+    """A published version runs as that version."""
+    name = cloud.deploy("def handler(event, context): return context.function_version")
+    version = cloud.awslambda.publish_version(FunctionName=name)["Version"]
+    cloud.awslambda.get_waiter("published_version_active").wait(FunctionName=name, Qualifier=version)
+    answer = cloud.invoke(name, Qualifier=version)
+    assert answer.version == version == "1"
+    assert answer.json == "1"
+
+
+def test_function_url_is_served(cloud):
+    """Function URLs are LocalStack's, unchanged by the executor."""
+    import urllib.request
+
+    name = cloud.deploy("def handler(event, context): return {'statusCode': 202, 'body': event['rawPath']}")
+    url = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
+    host = re.sub("https?://", "", url).rstrip("/")
+    request = urllib.request.Request(f"http://127.0.0.1:{cloud.port}/some/path", headers={"Host": host})
+    with urllib.request.urlopen(request) as answer:
+        assert (answer.status, answer.read()) == (202, b"/some/path")
