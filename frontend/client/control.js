@@ -5,7 +5,7 @@ import { chooseEngine, Session, SignInProblem } from "./session.js";
 import { clearProblem, part, showExchange, showMessages, showPerson, showProblem } from "./view.js";
 
 const MESSAGE_LIMIT_BYTES = 4096;
-const REFRESH_MS = 10_000;
+const REFRESH_MS = 5_000;
 
 class Page {
   #config;

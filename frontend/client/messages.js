@@ -29,25 +29,26 @@ export class Messages {
 
   /** Ask for the newest messages, or for those before `cursor`. */
   list(token, { cursor, quietly = false } = {}) {
-    return this.#send(fieldsOf({ token, cursor }), quietly);
+    return this.#sendOnceOrTwice(fieldsOf({ token, cursor }), quietly);
   }
 
-  /**
-   * Post one message and get the list with it. A lost answer is asked for once more: `id` makes the repeat harmless,
-   * because the API stores a message with the same id only once.
-   */
-  async post(token, text, id) {
-    const fields = fieldsOf({ token, message: text, id });
+  /** Post one message and get the list with it; `id` is the same whenever the same message is posted again. */
+  post(token, text, id) {
+    return this.#sendOnceOrTwice(fieldsOf({ token, message: text, id }));
+  }
+
+  /** Ask once more when an answer is lost. That is harmless: the API stores a message with the same id only once. */
+  async #sendOnceOrTwice(fields, quietly = false) {
     try {
-      return await this.#send(fields);
+      return await this.#send(fields, quietly);
     } catch (error) {
       if (!(error instanceof NoAnswer || WORTH_REPEATING.has(error.status))) throw error;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));
-      return this.#send(fields);
+      return this.#send(fields, quietly);
     }
   }
 
-  async #send(fields, quietly = false) {
+  async #send(fields, quietly) {
     const began = performance.now();
     const exchange = { url: this.url, fields: [...fields] };
     try {

@@ -1,0 +1,62 @@
+"""The page by keyboard alone."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from e2e.people import ALICE
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until the target has the focus, as somebody without a mouse would."""
+    for _ in range(40):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    pytest.fail(f"Tab never reaches {target}")
+
+
+def test_everything_works_by_keyboard(board, text):
+    """Signing in, posting and signing out need no mouse, and the focus goes where one would go on."""
+    board.open()
+    expect(board.gate.username).to_be_visible()
+    keyboard = board.page.keyboard
+    tab_to(board.page, board.gate.username)
+    keyboard.type(ALICE.login)
+    tab_to(board.page, board.gate.password)
+    keyboard.type(ALICE.password)
+    keyboard.press("Enter")
+    expect(board.person).to_contain_text(ALICE.login)
+    expect(board.field).to_be_focused()
+    keyboard.type(text)
+    keyboard.press("Control+Enter")
+    expect(board.message(text)).to_have_count(1)
+    tab_to(board.page, board.sign_out_button)
+    keyboard.press("Enter")
+    expect(board.gate.username).to_be_visible()
+
+
+def test_focus_is_always_visible(signed_in):
+    """Whatever Tab reaches shows an outline (WCAG 2.2, success criterion 2.4.7)."""
+    board = signed_in(ALICE)
+    outlines = {}
+    while True:
+        board.page.keyboard.press("Tab")
+        name, outline = board.page.evaluate(
+            """() => {
+                const { id, href, tagName } = document.activeElement;
+                return [id || href || tagName, getComputedStyle(document.activeElement).outlineStyle];
+            }"""
+        )
+        if name == "BODY" or name in outlines:
+            break
+        outlines[name] = outline
+    assert {"sign-out", "refresh", "message", "post-button"} <= outlines.keys()
+    assert "none" not in outlines.values(), outlines
+
+
+def test_skip_link_leads_to_the_messages(board):
+    """The first Tab offers to skip what is the same on every visit."""
+    board.open()
+    expect(board.gate.username).to_be_visible()
+    board.page.get_by_role("link", name="Skip to the messages").press("Enter")
+    expect(board.region.get_by_role("heading", name="Messages")).to_be_focused()
