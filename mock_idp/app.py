@@ -13,7 +13,19 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import StaticFileHandler
 
-from mock_idp import authorize, control, discovery, okta_classic, okta_idx, pages, token_endpoint, token_use
+from mock_idp import (
+    authorize,
+    backchannel,
+    control,
+    discovery,
+    minting,
+    okta_classic,
+    okta_idx,
+    pages,
+    signin,
+    token_endpoint,
+    token_use,
+)
 from mock_idp.base import IssuerApplication
 from mock_idp.config import ConfigError
 from mock_idp.issuer import Issuer
@@ -41,6 +53,9 @@ def routes() -> list[tuple[Any, ...]]:
         (_OAUTH + r"/revoke", token_use.Revoke),
         (_OAUTH + r"/logout", token_use.Logout),
         (_OAUTH + r"/interact", okta_idx.Interact),
+        (_OAUTH + r"/par", backchannel.PushedRequest),
+        (_OAUTH + r"/device/authorize", backchannel.DeviceAuthorization),
+        (_NS + r"/oauth2/v1/clients", backchannel.Registration),
         (_ISSUER + r"/\.well-known/(?:openid-configuration|oauth-authorization-server)", discovery.Metadata),
         (
             _NS + r"/\.well-known/oauth-authorization-server(?:/oauth2/(?P<server>[A-Za-z0-9._-]+))?",
@@ -59,14 +74,25 @@ def routes() -> list[tuple[Any, ...]]:
         (_NS + r"/api/v1/sessions/me(?:/lifecycle/refresh)?", okta_classic.SessionsMe),
         (_NS + r"/login/sessionCookieRedirect", okta_classic.SessionCookieRedirect),
         # The issuer's own pages
-        (_NS + r"/signin", authorize.SignIn),
+        (_NS + r"/signin", signin.SignIn),
+        (_NS + r"/activate", signin.Activate),
         (_NS + r"/signout", pages.SignOut),
         (_NS + r"/", pages.Home),
         (r"/static/(?P<path>.*)", StaticFileHandler, {"path": str(_HERE / "static")}),
         # The control plane
-        (_NS + r"/mock/tokens", control.Tokens),
+        (_NS + r"/mock/tokens", minting.Tokens),
         (_NS + r"/mock/faults", control.Faults),
+        (_NS + r"/mock/faults/(?P<fault_id>[^/]+)", control.OneFault),
+        (_NS + r"/mock/requests", control.Requests),
+        (_NS + r"/mock/keys", control.Keys),
+        (_NS + r"/mock/keys/rotate", control.RotateKeys),
+        (_NS + r"/mock/personas", control.People),
+        (_NS + r"/mock/personas/(?P<login>[^/]+)", control.OnePersona),
+        (_NS + r"/mock/clock", control.Clock),
         (_NS + r"/mock/reset", control.Reset),
+        (_NS + r"/mock/reload", control.Reload),
+        (_NS + r"/mock/try", control.TryToken),
+        (_NS + r"/mock(?:/.*)?", control.NotThere),
         (r"/healthz", pages.Health),
         (r".*", discovery.NotFound),
     ]

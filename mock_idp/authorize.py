@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from mock_idp.clients import (
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import OAuthError, PageError
 from mock_idp.issuance import (
-    STANDARD_SCOPES,
+    OFFERED_SCOPES,
     Realm,
     access_token_draft,
     id_token_draft,
@@ -80,6 +81,9 @@ def identify_client(ns: Namespace, parameters: dict[str, str]) -> Client:
     return client
 
 
+Refuse = Callable[[str, str], Exception]
+
+
 def check_request(server: AuthorizationServer, client: Client, parameters: dict[str, str]) -> AuthorizationRequest:
     """Check everything about a request whose client and redirect URI are sure.
 
@@ -87,36 +91,25 @@ def check_request(server: AuthorizationServer, client: Client, parameters: dict[
         RedirectedError: with the code of RFC 6749 section 4.1.2.1 or OIDC Core section 3.1.2.6.
     """
     response_type = canonical_response_type(parameters.get("response_type", ""))
-    front_channel = response_type != "code"
-    mode = parameters.get("response_mode") or ("fragment" if front_channel else "query")
-    usable_mode = mode if mode in RESPONSE_MODES else ("fragment" if front_channel else "query")
+    default_mode = "query" if response_type in {"code", ""} else "fragment"
+    mode = parameters.get("response_mode", default_mode)
 
     def refuse(error: str, description: str) -> RedirectedError:
+        usable_mode = mode if mode in RESPONSE_MODES and mode != "query" else default_mode
         return RedirectedError(error, description, parameters["redirect_uri"], usable_mode, parameters.get("state"))
 
-    if not response_type:
-        raise refuse("invalid_request", "The response_type is missing.")
-    if response_type not in RESPONSE_TYPES:
-        raise refuse("unsupported_response_type", "The response_type is not supported.")
-    if not client.allows_response_type(response_type):
-        raise refuse(
-            "unauthorized_client",
-            f"The client is not registered for response_type {response_type!r}.",
-        )
-    if mode not in RESPONSE_MODES:
-        raise refuse("invalid_request", f"The response_mode must be one of {', '.join(RESPONSE_MODES)}.")
-    if front_channel and mode == "query":
-        raise refuse("invalid_request", "Tokens are never sent in a query: use response_mode fragment.")
+    _check_response(client, response_type, mode, refuse)
     if "request" in parameters:
         raise refuse("request_not_supported", "Request objects are not supported.")
     if "request_uri" in parameters:
         raise refuse("request_uri_not_supported", "Only request URIs pushed to this server are supported.")
     scopes = checked_scopes(server, parameters.get("scope", ""), refuse)
-    if "id_token" in response_type.split() and "openid" not in scopes:
-        raise refuse("invalid_scope", "An ID token needs the scope openid.")
     nonce = parameters.get("nonce")
-    if "id_token" in response_type.split() and not nonce:
-        raise refuse("invalid_request", "A nonce is required when an ID token is asked for directly.")
+    if "id_token" in response_type.split():
+        if "openid" not in scopes:
+            raise refuse("invalid_scope", "An ID token needs the scope openid.")
+        if not nonce:
+            raise refuse("invalid_request", "A nonce is required when an ID token is asked for directly.")
     return AuthorizationRequest(
         client_id=client.client_id,
         server_id=server.server_id,
@@ -133,20 +126,34 @@ def check_request(server: AuthorizationServer, client: Client, parameters: dict[
     )
 
 
-def checked_scopes(server: AuthorizationServer, scope: str, refuse: Any) -> tuple[str, ...]:
-    """Return the scopes asked for, each once, in their order."""
+def _check_response(client: Client, response_type: str, mode: str, refuse: Refuse) -> None:
+    if not response_type:
+        raise refuse("invalid_request", "The response_type is missing.")
+    if response_type not in RESPONSE_TYPES:
+        raise refuse("unsupported_response_type", "The response_type is not supported.")
+    if not client.allows_response_type(response_type):
+        raise refuse("unauthorized_client", f"The client is not registered for response_type {response_type!r}.")
+    if mode not in RESPONSE_MODES:
+        raise refuse("invalid_request", f"The response_mode must be one of {', '.join(RESPONSE_MODES)}.")
+    if mode == "query" and response_type != "code":
+        raise refuse("invalid_request", "Tokens are never sent in a query: use response_mode fragment.")
+
+
+def checked_scopes(server: AuthorizationServer, scope: str, refuse: Refuse) -> tuple[str, ...]:
+    """Return the scopes asked for, each once, in their order.
+
+    Raises:
+        Exception: what `refuse` makes of invalid_scope.
+    """
     scopes = tuple(dict.fromkeys(scope.split()))
     if not scopes:
         raise refuse("invalid_scope", "The scope is missing; ask at least for openid.")
-    for name in scopes:
-        if name not in STANDARD_SCOPES and name not in server.scopes:
-            raise refuse(
-                "invalid_scope", "One or more scopes are not configured for the authorization server resource."
-            )
+    if not all(name in OFFERED_SCOPES or name in server.scopes for name in scopes):
+        raise refuse("invalid_scope", "One or more scopes are not configured for the authorization server resource.")
     return scopes
 
 
-def _challenge(client: Client, response_type: str, parameters: dict[str, str], refuse: Any) -> str | None:
+def _challenge(client: Client, response_type: str, parameters: dict[str, str], refuse: Refuse) -> str | None:
     challenge = parameters.get("code_challenge")
     method = parameters.get("code_challenge_method")
     if "code" not in response_type.split():
@@ -164,7 +171,7 @@ def _challenge(client: Client, response_type: str, parameters: dict[str, str], r
     return challenge
 
 
-def _prompt(parameters: dict[str, str], refuse: Any) -> tuple[str, ...]:
+def _prompt(parameters: dict[str, str], refuse: Refuse) -> tuple[str, ...]:
     prompt = tuple(parameters.get("prompt", "").split())
     if any(word not in PROMPTS for word in prompt):
         raise refuse("invalid_request", f"The prompt must be one of {', '.join(PROMPTS)}.")
@@ -173,7 +180,7 @@ def _prompt(parameters: dict[str, str], refuse: Any) -> tuple[str, ...]:
     return prompt
 
 
-def _max_age(parameters: dict[str, str], refuse: Any) -> int | None:
+def _max_age(parameters: dict[str, str], refuse: Refuse) -> int | None:
     max_age = parameters.get("max_age")
     if max_age is None:
         return None
@@ -344,81 +351,4 @@ class Authorize(Responder):
         else:
             flow = random_id(nbytes=24)
             self.ns.signins.put(flow, request)
-            self.redirect(with_query(f"{self.base_url}/signin", {"flow": flow}))
-
-
-class SignIn(Responder):
-    """The issuer's own sign-in page: one click per persona, or name and password; or deny."""
-
-    def _request(self, flow: str) -> AuthorizationRequest:
-        request = self.ns.signins.get(flow) if flow else None
-        if request is None:
-            raise PageError(
-                "expired_sign_in",
-                "This sign-in is over: it was used, it expired, or the issuer restarted.",
-                hint="Go back to the application and sign in again.",
-            )
-        self.client_id = request.client_id
-        return request
-
-    def get(self) -> None:
-        """Show the page."""
-        flow = self.get_query_argument("flow", "")
-        self._show(flow, self._request(flow))
-
-    def post(self) -> None:
-        """Sign in, continue or deny."""
-        if not self.is_same_origin():
-            raise PageError("foreign_form", "The form was not sent by this page.", status=403)
-        fields = self.form()
-        flow = fields.get("flow", "")
-        request = self._request(flow)
-        if fields.get("action") == "deny":
-            self.ns.signins.pop(flow)
-            self.respond(
-                request,
-                {"error": "access_denied", "error_description": "The person denied the request."},
-            )
-            return
-        session = self.session()
-        if fields.get("action") == "continue" and session is not None and "login" not in request.prompt:
-            self.ns.signins.pop(flow)
-            self.complete(request, session)
-            return
-        persona, problem = self._person(fields)
-        if persona is None:
-            self.set_status(401)
-            self._show(flow, request, problem, fields.get("username", ""))
-            return
-        self.ns.signins.pop(flow)
-        self.complete(request, self.start_session(persona))
-
-    def _person(self, fields: dict[str, str]) -> tuple[Persona | None, str]:
-        clicked = fields.get("persona")
-        persona = self.ns.persona(clicked or fields.get("username", ""))
-        if persona is None or (not clicked and not persona.password_matches(fields.get("password", ""))):
-            return None, "Name or password is wrong."
-        if persona.status == "LOCKED_OUT":
-            return None, "This account is locked."
-        if persona.status == "PASSWORD_EXPIRED":
-            new = fields.get("new_password", "")
-            if not new:
-                return None, "The password has expired. Enter it, and a new one, to sign in."
-            if not persona.password_matches(fields.get("password", "")) or new == persona.password:
-                return None, "The old password is wrong, or the new one is the same."
-            persona = self.ns.change_password(persona.login, new)
-        return persona, ""
-
-    def _show(self, flow: str, request: AuthorizationRequest, problem: str = "", username: str = "") -> None:
-        self.allow(form_action=origin_of(request.redirect_uri))
-        self.render_page(
-            "signin.html",
-            title="Sign in",
-            flow=flow,
-            asked=request,
-            client=self.ns.clients.get(request.client_id),
-            personas=list(self.ns.personas.values()),
-            session=self.session(),
-            problem=problem,
-            username=username or request.login_hint,
-        )
+            self.redirect(with_query(f"{self.prefix}/signin", {"flow": flow}))

@@ -1,6 +1,7 @@
 """The YAML file of clients, personas, authorization servers and lifetimes, checked line by line."""
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -316,6 +317,20 @@ def parse_config(text: str, source: str, variables: Mapping[str, str]) -> Config
         section.done()
     root.done()
     return Config(clients=clients, personas=personas, servers=servers, lifetimes=lifetimes)
+
+
+def parse_persona(fields: Mapping[str, Any]) -> Persona:
+    """Check and read one person, as JSON has it; the same rules as in the file.
+
+    Raises:
+        ConfigError: with a sentence.
+    """
+    reader = _Reader("persona", {})
+    # JSON is YAML: so one reader checks both.
+    entry = _Section(reader, yaml.compose(json.dumps(dict(fields)), Loader=_LOADER), "the persona")
+    _, persona = _persona(entry)
+    entry.done()
+    return persona
 
 
 def load_config(path: Path, variables: Mapping[str, str]) -> Config:

@@ -1,25 +1,53 @@
-"""The control plane under `/mock/`: minting, faults, captured requests, keys, people, clock, reset."""
+"""The control plane under `/mock/`: faults, captured requests, keys, people, clock, configuration, reset."""
 
+import asyncio
 import hmac
 import json
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from mock_idp.base import BaseHandler
+from mock_idp.capture import redact
 from mock_idp.clients import LOOPBACK_HOSTS
+from mock_idp.config import AuthorizationServer, ConfigError, parse_persona
 from mock_idp.errors import ControlError
-from mock_idp.faults import (
-    CATALOGUE,
-    UnknownFault,
-    break_token,
-    find_fault,
-    verdict,
-)
-from mock_idp.issuance import Realm, access_token_draft, id_token_draft
-from mock_idp.tokens import UnreadableToken, decode_parts, merge_claims
+from mock_idp.faults import CATALOGUE, ActiveFault, Fault, UnknownFault, find_fault
+from mock_idp.keys import KeyRing, SigningKey
+from mock_idp.namespaces import MAX_PERSONAS
+from mock_idp.personas import Persona
+from mock_idp.tokens import random_id
 
-_MAX_TOKEN_LIFETIME_S = 10 * 365 * 24 * 3600
+_MAX_WAIT_S = 60.0
+_MAX_CLOCK_OFFSET_S = 100 * 365 * 24 * 3600
+_TRY_TIMEOUT_S = 15.0
+_SHOWN_BODY_CHARACTERS = 4000
+
+
+def is_trusted_caller(handler: BaseHandler) -> bool:
+    """Say whether a request may use the control plane: it comes from this machine, or brings the key."""
+    settings = handler.issuer.settings
+    request = handler.request
+    presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if settings.control_key and hmac.compare_digest(settings.control_key.encode(), presented.encode()):
+        return True
+    try:
+        address = ip_address(request.remote_ip or "")
+    except ValueError:
+        return False
+    if not any(address in network for network in settings.control_networks):
+        return False
+    # A foreign name in Host or Origin means that some web page talks through this person's browser.
+    public_urls = [url for url in (handler.issuer.public_url, handler.issuer.tls_public_url) if url]
+    if urlsplit(f"//{request.host}").hostname not in LOOPBACK_HOSTS | {urlsplit(url).hostname for url in public_urls}:
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc in {
+        request.host,
+        *(urlsplit(url).netloc for url in public_urls),
+    }
 
 
 class ControlHandler(BaseHandler):
@@ -31,41 +59,29 @@ class ControlHandler(BaseHandler):
     async def prepare(self) -> None:
         """Let in whom the settings let in."""
         await super().prepare()
-        if not self._is_allowed():
+        if not is_trusted_caller(self):
             raise ControlError(
                 "forbidden",
                 "The control plane answers this machine only. Elsewhere, set IDP_CONTROL_KEY on the issuer and "
-                "send it as Authorization: Bearer.",
+                "send it as Authorization: Bearer, or name the caller's network in IDP_CONTROL_NETWORKS.",
                 403,
             )
 
-    def _is_allowed(self) -> bool:
-        settings = self.issuer.settings
-        key = settings.control_key
-        presented = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if key and hmac.compare_digest(key.encode(), presented.encode()):
-            return True
-        try:
-            address = ip_address(self.request.remote_ip or "")
-        except ValueError:
-            return False
-        if not any(address in network for network in settings.control_networks):
-            return False
-        # A foreign name in Host or Origin means that some web page talks through this person's browser.
-        hosts = LOOPBACK_HOSTS | {urlsplit(self.issuer.public_url).hostname}
-        if urlsplit(f"//{self.request.host}").hostname not in hosts:
-            return False
-        origin = self.request.headers.get("Origin")
-        return origin is None or urlsplit(origin).netloc in {
-            self.request.host,
-            urlsplit(self.issuer.public_url).netloc,
-        }
+    def write_unexpected(self, status_code: int) -> None:
+        """Answer bare HTTP errors in the control plane's shape, too."""
+        error, sentence = {
+            405: ("method_not_allowed", f"This path does not take {self.request.method}."),
+        }.get(status_code, ("invalid_request", "The request could not be read."))
+        if status_code >= 500:
+            error, sentence = "server_error", "A bug in the mock issuer; its log has the traceback."
+        self.write_json({"error": error, "error_description": sentence})
+        self.finish()
 
-    def json_body(self) -> dict[str, Any]:
+    def json_body(self, *allowed: str) -> dict[str, Any]:
         """Return the JSON object of the body; an empty body is an empty object.
 
         Raises:
-            ControlError: invalid_request.
+            ControlError: invalid_request: no JSON object, or fields that are not allowed.
         """
         if not self.request.body:
             return {}
@@ -75,6 +91,11 @@ class ControlHandler(BaseHandler):
             raise ControlError("invalid_request", "The body is not JSON.") from error
         if not isinstance(body, dict):
             raise ControlError("invalid_request", "The body must be a JSON object.")
+        unknown = sorted(set(body) - set(allowed))
+        if unknown:
+            raise ControlError(
+                "invalid_request", f"Unknown: {', '.join(unknown)}. There are: {', '.join(sorted(allowed))}."
+            )
         return body
 
     def text(self, body: dict[str, Any], name: str, default: str = "") -> str:
@@ -103,80 +124,64 @@ class ControlHandler(BaseHandler):
             raise ControlError("invalid_request", f"{name!r} must be an object.")
         return value
 
+    def flag(self, body: dict[str, Any], name: str, *, default: bool) -> bool:
+        """Return a truth value of the body, or the default.
 
-class Tokens(ControlHandler):
-    """`POST /mock/tokens`: any token for anybody, whole or broken, and the verdict to expect."""
+        Raises:
+            ControlError: invalid_request, when it is neither true nor false.
+        """
+        value = body.get(name, default)
+        if not isinstance(value, bool):
+            raise ControlError("invalid_request", f"{name!r} must be true or false.")
+        return value
 
-    def post(self) -> None:
-        """Mint a token."""
-        body = self.json_body()
-        allowed = {"persona", "client_id", "server", "kind", "scopes", "claims", "header", "fault"}
-        allowed |= {"lifetime_s", "parameters", "nonce"}
-        unknown = sorted(set(body) - allowed)
-        if unknown:
-            raise ControlError("invalid_request", f"Unknown fields {unknown}. There are: {', '.join(sorted(allowed))}.")
+    def number(self, body: dict[str, Any], name: str) -> float | None:
+        """Return a number of the body, or None.
+
+        Raises:
+            ControlError: invalid_request, when it is no number.
+        """
+        value = body.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ControlError("invalid_request", f"{name!r} must be a number.")
+        return float(value)
+
+    def named_server(self, body: dict[str, Any]) -> AuthorizationServer:
+        """Return the authorization server that the body names; `default` unless it names one.
+
+        Raises:
+            ControlError: unknown_server.
+        """
         server = self.ns.servers.get(self.text(body, "server", "default"))
         if server is None:
             raise ControlError("unknown_server", f"There are: {', '.join(self.ns.servers)}.", 404)
-        client_id = self.text(body, "client_id", "0oatestbed")
-        name = self.text(body, "persona", "" if self.text(body, "kind") == "client" else "alice@example.com")
-        persona = self.ns.persona(name) if name else None
-        if name and persona is None:
+        return server
+
+    def named_persona(self, name: str) -> Persona:
+        """Return a person by login or short name.
+
+        Raises:
+            ControlError: unknown_persona.
+        """
+        persona = self.ns.persona(name)
+        if persona is None:
             raise ControlError(
                 "unknown_persona", f"Nobody is called {name!r}. There are: {', '.join(self.ns.personas)}.", 404
             )
-        fault_name = self.text(body, "fault")
+        return persona
+
+    def named_fault(self, name: str) -> Fault:
+        """Return a fault of the catalogue.
+
+        Raises:
+            ControlError: unknown_fault.
+        """
         try:
-            fault = find_fault(fault_name) if fault_name and fault_name != "none" else None
+            return find_fault(name)
         except UnknownFault as error:
             raise ControlError("unknown_fault", str(error), 404) from error
-        if fault is not None and fault.group != "token":
-            raise ControlError("not_a_token_fault", f"{fault.name} breaks no token; turn it on at /mock/faults.")
-        scopes = body.get("scopes", ["openid", "profile", "email"])
-        if isinstance(scopes, str):
-            scopes = scopes.split()
-        if not isinstance(scopes, list) or not all(isinstance(scope, str) for scope in scopes):
-            raise ControlError("invalid_request", "'scopes' must be a list of texts.")
-        lifetime_s = body.get("lifetime_s", 0)
-        if not isinstance(lifetime_s, int) or not 0 <= lifetime_s <= _MAX_TOKEN_LIFETIME_S:
-            raise ControlError("invalid_request", "'lifetime_s' must be a whole number of seconds.")
-        realm = Realm(self.ns, self.base_url, server)
-        kind = self.text(body, "kind", "access_token")
-        if kind == "id_token" and persona is not None:
-            made = id_token_draft(realm, client_id, scopes, persona, nonce=self.text(body, "nonce") or None)
-        elif kind in {"access_token", "client"}:
-            made = access_token_draft(realm, client_id, scopes, persona, lifetime_s=lifetime_s)
-        else:
-            raise ControlError("invalid_request", "'kind' must be access_token, id_token or client.")
-        made.claims = merge_claims(made.claims, self.mapping(body, "claims"))
-        made.header = merge_claims(made.header, self.mapping(body, "header"))
-        parameters = self.mapping(body, "parameters")
-        if fault is not None and fault.name == "id_token" and persona is not None:
-            parameters = {"id_token": id_token_draft(realm, client_id, scopes, persona).sign()}
-        try:
-            token = break_token(made, fault, parameters)
-        except (KeyError, TypeError) as error:
-            raise ControlError("invalid_request", "The fault needs a claim that was taken away.") from error
-        self.write_json(
-            {
-                "token": token,
-                "access_token": token,
-                "token_type": "Bearer",
-                "expires_in": int(made.claims.get("exp", 0)) - self.ns.now(),
-                **_decoded(token),
-                "fault": fault.name if fault else None,
-                "correct": fault.correct if fault else "Accepts it.",
-                "expect": verdict(fault),
-            }
-        )
-
-
-def _decoded(token: str) -> dict[str, Any]:
-    try:
-        header, claims = decode_parts(token)
-    except UnreadableToken:
-        return {}
-    return {"header": header, "claims": claims}
 
 
 class Faults(ControlHandler):
@@ -191,11 +196,258 @@ class Faults(ControlHandler):
             }
         )
 
+    async def post(self) -> None:
+        """Turn a fault on: one-shot unless `once` is false; key faults happen at once."""
+        body = self.json_body("fault", "once", "client_id", "persona", "path", "parameters", "server")
+        fault = self.named_fault(self.text(body, "fault"))
+        persona = self.text(body, "persona")
+        active = ActiveFault(
+            fault_id=random_id("fault-", 6),
+            fault=fault,
+            once=self.flag(body, "once", default=True),
+            client_id=self.text(body, "client_id"),
+            persona=self.named_persona(persona).login if persona else "",
+            path=self.text(body, "path", "/v1/keys" if fault.name == "jwks_outage" else ""),
+            parameters=self.mapping(body, "parameters"),
+        )
+        answer = active.describe()
+        if fault.group == "key":
+            server = self.named_server(body)
+            await self._break_keys(fault, server, self.ns.ring(server))
+            answer |= keys_of(self.ns.ring(server), server)
+        else:
+            self.ns.faults.add(active)
+        self.set_status(201)
+        self.write_json(answer)
+
+    async def _break_keys(self, fault: Fault, server: AuthorizationServer, ring: KeyRing) -> None:
+        if fault.name == "withdraw_old_key":
+            ring.withdraw_old()
+        else:
+            new = await asyncio.to_thread(SigningKey.generate, server.algorithm)
+            if fault.name == "same_kid_new_key":
+                ring.impersonate(new)
+                return
+            ring.rotate(new, announce=fault.name != "stale_jwks")
+        self.ns.save_keys()
+
+    def delete(self) -> None:
+        """Turn all off, those on keys included."""
+        self.ns.faults.clear()
+        self.ns.mend_keys()
+        self.set_status(204)
+
+
+class OneFault(ControlHandler):
+    """`/mock/faults/{id}`: one that is on."""
+
+    def delete(self, fault_id: str) -> None:
+        """Turn it off."""
+        if not self.ns.faults.remove(fault_id):
+            raise ControlError("unknown_fault", "No fault with this id is on.", 404)
+        self.set_status(204)
+
+
+class Requests(ControlHandler):
+    """`/mock/requests`: what clients sent, secrets replaced; `wait_s` waits for the first match."""
+
+    async def get(self) -> None:
+        """List captured requests: `after` (number), `path` (part of it), `client_id`, `wait_s`."""
+        query = self.single(self.request.query_arguments)
+        try:
+            after = int(query.get("after", "0"))
+            wait_s = min(float(query.get("wait_s", "0")), _MAX_WAIT_S)
+        except ValueError as error:
+            raise ControlError("invalid_request", "'after' and 'wait_s' must be numbers.") from error
+        found = await self.ns.requests.wait(
+            max(wait_s, 0.0), after=after, path=query.get("path", ""), client_id=query.get("client_id", "")
+        )
+        self.write_json({"requests": found, "last": self.ns.requests.last})
+
+    def delete(self) -> None:
+        """Forget them."""
+        self.ns.requests.clear()
+        self.set_status(204)
+
+
+def keys_of(ring: KeyRing, server: AuthorizationServer) -> dict[str, Any]:
+    """Return what JSON shows of a server's keys."""
+    return {
+        "server": server.server_id,
+        "algorithm": server.algorithm,
+        "kid": ring.current.kid,
+        "published": [key["kid"] for key in json.loads(ring.jwks())["keys"]],
+    }
+
+
+class Keys(ControlHandler):
+    """`/mock/keys`: which keys sign and which are published."""
+
+    def get(self) -> None:
+        """List the keys of all authorization servers that have some already."""
+        self.write_json({"keys": [keys_of(ring, server) for server, ring in self.ns.rings()]})
+
+
+class RotateKeys(ControlHandler):
+    """`POST /mock/keys/rotate`: a new key signs; the old one stays published unless `withdraw_old`."""
+
+    async def post(self) -> None:
+        """Rotate."""
+        body = self.json_body("server", "withdraw_old")
+        server = self.named_server(body)
+        withdraw_old = self.flag(body, "withdraw_old", default=False)
+        new = await asyncio.to_thread(SigningKey.generate, server.algorithm)
+        ring = self.ns.ring(server)
+        previous = ring.current.kid
+        ring.rotate(new, withdraw_old=withdraw_old)
+        self.ns.save_keys()
+        self.write_json({**keys_of(ring, server), "previous_kid": previous})
+
+
+class People(ControlHandler):
+    """`GET /mock/personas`: everybody."""
+
+    def get(self) -> None:
+        """List them."""
+        self.write_json({"personas": [describe_persona(persona) for persona in self.ns.personas.values()]})
+
+
+def describe_persona(persona: Persona) -> dict[str, Any]:
+    """Return what JSON shows of a person; the password stands in the file anyway."""
+    return {
+        "login": persona.login,
+        "uid": persona.uid,
+        "first_name": persona.first_name,
+        "last_name": persona.last_name,
+        "email": persona.email,
+        "password": persona.password,
+        "status": persona.status,
+        "locale": persona.locale,
+        "time_zone": persona.time_zone,
+        "groups": list(persona.groups),
+        "not_assigned": list(persona.not_assigned),
+        "note": persona.note,
+        "claims": {
+            "access_token": dict(persona.access_token_claims),
+            "id_token": dict(persona.id_token_claims),
+        },
+    }
+
+
+class OnePersona(ControlHandler):
+    """`/mock/personas/{login}`: add or change somebody, in this namespace and until a reset."""
+
+    def put(self, login: str) -> None:
+        """Set fields; the others keep their values, or get plain ones for somebody new."""
+        body = self.json_body(
+            *("first_name", "last_name", "email", "password", "status", "locale", "time_zone"),
+            *("groups", "not_assigned", "note", "claims"),
+        )
+        known = self.ns.persona(unquote(login))
+        if known is not None:
+            fields = describe_persona(known)
+            del fields["uid"]
+        else:
+            login = unquote(login)
+            if len(self.ns.personas) >= MAX_PERSONAS:
+                raise ControlError("too_many", f"There are {MAX_PERSONAS} people already.", 429)
+            fields = {"login": login, "first_name": login.split("@", 1)[0].title(), "last_name": ""}
+            fields |= {"password": "Passw0rd!"}
+        try:
+            persona = parse_persona({**fields, **body})
+        except ConfigError as error:
+            raise ControlError("invalid_request", str(error)) from error
+        self.ns.personas[persona.login] = persona
+        self.set_status(200 if known else 201)
+        self.write_json(describe_persona(persona))
+
+    def delete(self, login: str) -> None:
+        """Take somebody away, until a reset."""
+        persona = self.named_persona(unquote(login))
+        del self.ns.personas[persona.login]
+        self.set_status(204)
+
+
+class Clock(ControlHandler):
+    """`/mock/clock`: this namespace's time."""
+
+    def get(self) -> None:
+        """Tell the time."""
+        self.write_json({"now": self.ns.clock(), "offset_s": self.ns.clock.offset_s})
+
+    def put(self) -> None:
+        """Move the clock: to `offset_s` from the real time, or on by `advance_s`."""
+        body = self.json_body("offset_s", "advance_s")
+        offset, advance = self.number(body, "offset_s"), self.number(body, "advance_s")
+        if (offset is None) == (advance is None):
+            raise ControlError("invalid_request", "Give either 'offset_s' or 'advance_s'.")
+        wanted = offset if offset is not None else self.ns.clock.offset_s + (advance or 0.0)
+        if abs(wanted) > _MAX_CLOCK_OFFSET_S:
+            raise ControlError("invalid_request", "The clock moves at most a hundred years.")
+        self.ns.clock.offset_s = wanted
+        self.get()
+
 
 class Reset(ControlHandler):
     """`POST /mock/reset`: back to the configuration."""
 
     def post(self) -> None:
-        """Reset the namespace."""
+        """Reset this namespace."""
         self.ns.reset()
         self.write_json({"status": "ok"})
+
+
+class Reload(ControlHandler):
+    """`POST /mock/reload`: read the configuration file again."""
+
+    def post(self) -> None:
+        """Reload for all namespaces; a wrong file changes nothing."""
+        try:
+            self.issuer.reload()
+        except ConfigError as error:
+            raise ControlError("invalid_config", str(error), 422) from error
+        self.write_json({"status": "ok"})
+
+
+class TryToken(ControlHandler):
+    """`POST /mock/try`: sends a token to the configured API and shows its verdict."""
+
+    async def post(self) -> None:
+        """Send it as Authorization: Bearer; only the API of the settings is ever called."""
+        body = self.json_body("token")
+        api_url = self.issuer.settings.api_url
+        if not api_url:
+            raise ControlError("no_api", "No API is configured: set API_URL for the issuer.", 409)
+        token = self.text(body, "token")
+        if not token or not token.isascii() or not token.isprintable():
+            raise ControlError("invalid_request", "'token' must be a token.")
+        request = HTTPRequest(
+            api_url,
+            headers={"Authorization": f"Bearer {token}"},
+            request_timeout=_TRY_TIMEOUT_S,
+            follow_redirects=False,
+        )
+        try:
+            response = await AsyncHTTPClient().fetch(request, raise_error=False)
+        except OSError as error:
+            raise ControlError("api_unreachable", f"The API does not answer: {error}.", 502) from error
+        if response.code == 599:
+            raise ControlError("api_unreachable", f"The API does not answer: {response.reason}.", 502)
+        text = response.body.decode("utf-8", "replace").replace(token, redact("token", token))
+        self.write_json(
+            {
+                "url": api_url,
+                "status": response.code,
+                "www_authenticate": response.headers.get("WWW-Authenticate"),
+                "body": text[:_SHOWN_BODY_CHARACTERS],
+            }
+        )
+
+
+class NotThere(ControlHandler):
+    """Every other path under `/mock/`."""
+
+    async def prepare(self) -> None:
+        """Answer 404."""
+        await super().prepare()
+        raise ControlError("not_found", "There is nothing at this path of the control plane.", 404)

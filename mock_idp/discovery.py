@@ -5,9 +5,7 @@ from typing import Any
 
 from mock_idp.base import OAuthHandler
 from mock_idp.errors import OktaError
-from mock_idp.issuance import STANDARD_SCOPES
-
-UNOFFERED_SCOPES = frozenset({"address", "phone", "device_sso"})
+from mock_idp.issuance import OFFERED_SCOPES
 
 
 class Metadata(OAuthHandler):
@@ -40,7 +38,7 @@ class Metadata(OAuthHandler):
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": [self.server.algorithm],
             "scopes_supported": [
-                *(scope for scope in STANDARD_SCOPES if scope not in UNOFFERED_SCOPES),
+                *OFFERED_SCOPES,
                 *self.server.scopes,
             ],
             "token_endpoint_auth_methods_supported": auth_methods,

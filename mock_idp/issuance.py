@@ -13,7 +13,7 @@ from mock_idp.personas import Persona, okta_id
 from mock_idp.state import Code, Grant, RefreshToken
 from mock_idp.tokens import Draft, draft, half_hash, merge_claims, random_id
 
-STANDARD_SCOPES = ("openid", "profile", "email", "address", "phone", "offline_access", "groups", "device_sso")
+OFFERED_SCOPES = ("openid", "profile", "email", "offline_access", "groups")
 
 
 @dataclass(frozen=True, slots=True)

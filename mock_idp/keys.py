@@ -90,6 +90,7 @@ class KeyRing:
     published: list[SigningKey]
     stale: bytes | None = None
     _serialised: bytes | None = None
+    _genuine: SigningKey | None = None
 
     @property
     def current(self) -> SigningKey:
@@ -127,6 +128,22 @@ class KeyRing:
         self.published = self.published[-1:]
         self._serialised = None
         self.stale = None
+
+    def impersonate(self, new: SigningKey) -> None:
+        """Sign with another key under the present `kid` (a fault)."""
+        self._genuine = self._genuine or self.current
+        self.published[-1] = new.renamed(self.current.kid)
+        self._serialised = None
+
+    def mend(self) -> None:
+        """Take back what faults did; a rotation stays."""
+        self.stale = None
+        if self._genuine is not None:
+            index = next((i for i, key in enumerate(self.published) if key.kid == self._genuine.kid), None)
+            if index is not None:
+                self.published[index] = self._genuine
+            self._genuine = None
+            self._serialised = None
 
     def copy(self) -> "KeyRing":
         """Return a ring with the same keys that changes on its own."""

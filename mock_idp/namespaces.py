@@ -103,6 +103,15 @@ class Namespace:
             self._rings[server.server_id] = ring
         return ring
 
+    def rings(self) -> list[tuple[AuthorizationServer, KeyRing]]:
+        """Return the servers that were used so far, with their keys."""
+        return [(self.servers[name], ring) for name, ring in self._rings.items() if name in self.servers]
+
+    def mend_keys(self) -> None:
+        """Take back what faults did to keys; rotations stay."""
+        for ring in self._rings.values():
+            ring.mend()
+
     def save_keys(self) -> None:
         """Keep the keys across restarts; only the default namespace's are kept."""
         if not self.name:
@@ -138,5 +147,4 @@ class Namespace:
         if self.name:
             self._rings.clear()
         else:
-            for ring in self._rings.values():
-                ring.stale = None
+            self.mend_keys()

@@ -224,17 +224,6 @@ class IdxHandler(OktaHandler):
     def write_success(self, interaction: Interaction, session: Session) -> None:
         """Answer the end of an interaction."""
         interaction.finished = True
-        if interaction.hosted:
-            href = f"{self.base_url}/login/token/redirect?stateToken={interaction.state_handle}"
-            self.write_ion(
-                {
-                    "version": "1.0.0",
-                    "stateHandle": interaction.state_handle,
-                    "intent": "LOGIN",
-                    "success": {"name": "success-redirect", "href": href},
-                }
-            )
-            return
         request = interaction.request
         grant = Grant(
             grant_id=random_id("oar", 9),
@@ -277,7 +266,7 @@ class IntrospectIdx(IdxHandler):
         """Answer the state."""
         body = self.json_body()
         handle = body.get("interactionHandle")
-        state_token = body.get("stateToken") or body.get("stateHandle")
+        state_token = body.get("stateToken", body.get("stateHandle"))
         interaction = None
         if isinstance(handle, str):
             interaction = self.ns.interactions.get(handle)
@@ -290,7 +279,7 @@ class IntrospectIdx(IdxHandler):
             return
         self.client_id = interaction.request.client_id
         session = self.session()
-        if session is not None and "login" not in interaction.request.prompt and not interaction.hosted:
+        if session is not None and "login" not in interaction.request.prompt:
             persona = self.ns.personas[session.login]
             if interaction.step == "identify" and persona.may_use(interaction.request.client_id):
                 self.write_success(interaction, session)

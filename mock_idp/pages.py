@@ -26,7 +26,7 @@ class PageHandler(BaseHandler):
             f"base-uri 'none'; form-action {self._form_action}; frame-ancestors {self._frame_ancestors}"
         )
         self.set_header("Content-Security-Policy", policy)
-        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Referrer-Policy", "same-origin")  # no-referrer would empty Origin, too
         if self._frame_ancestors == "'none'":
             self.set_header("X-Frame-Options", "DENY")
         values.setdefault("title", "Mock issuer")

@@ -1,7 +1,6 @@
 """What the issuer remembers between requests: sessions, grants, codes, tokens and transactions."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,6 @@ class Interaction:
         state_handle: what the widget sends along with every step.
         login: who was identified, if anybody yet.
         step: `identify`, `challenge-authenticator` or `reenroll-authenticator`.
-        hosted: it belongs to a sign-in page of the issuer's own; success is a redirect.
         finished: over; another step must be answered with `idx.session.expired`.
     """
 
@@ -127,6 +125,4 @@ class Interaction:
     state_handle: str
     login: str | None = None
     step: str = "identify"
-    hosted: bool = False
     finished: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)

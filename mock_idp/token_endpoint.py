@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 from mock_idp.base import OAuthHandler
 from mock_idp.clients import Client
 from mock_idp.errors import OAuthError
-from mock_idp.issuance import STANDARD_SCOPES, Realm, access_token_draft, mint, token_response
+from mock_idp.issuance import OFFERED_SCOPES, Realm, access_token_draft, mint, token_response
 from mock_idp.tokens import b64url
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -215,7 +215,7 @@ class Token(ClientHandler):
         if not scopes:
             raise OAuthError("invalid_scope", "The scope is missing, and the server has no default scope.")
         for scope in scopes:
-            if scope in STANDARD_SCOPES or scope not in self.server.scopes:
+            if scope in OFFERED_SCOPES or scope not in self.server.scopes:
                 raise OAuthError(
                     "invalid_scope",
                     "One or more scopes are not configured for the authorization server resource.",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_idp.tests.wire import RunningIssuer
+from mock_idp.tests.wire import Browser, Client, RunningIssuer
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).with_name("site")
@@ -47,6 +47,18 @@ def running(site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
     """A started issuer, shared; tests that change it take a namespace of their own."""
     with start_issuer(tmp_path_factory.mktemp("issuer"), FRONTEND_URL=site) as issuer:
         yield issuer
+
+
+@pytest.fixture
+def agent(running: RunningIssuer) -> Browser:
+    """A browser in a fresh namespace."""
+    return running.browser()
+
+
+@pytest.fixture
+def spa(agent: Browser) -> Client:
+    """The public client demo-spa in a fresh namespace."""
+    return Client(agent)
 
 
 def start_issuer(state_dir: Path, **settings: str) -> RunningIssuer:

@@ -140,3 +140,86 @@ class Pkce:
 def basic(client_id: str, secret: str) -> dict[str, str]:
     """An Authorization header of HTTP Basic."""
     return {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
+
+
+class Client:
+    """A relying party that walks the flows by plain HTTP, in a browser and namespace of its own.
+
+    Args:
+        browser: what carries the cookies.
+        client_id: the registered client.
+        redirect_uri: where answers go.
+        server: path of the authorization server.
+    """
+
+    def __init__(
+        self,
+        browser: Browser,
+        client_id: str = "demo-spa",
+        redirect_uri: str = "http://localhost:5555/callback",
+        server: str = "/oauth2/default",
+    ) -> None:
+        self.browser = browser
+        self.client_id = client_id
+        self.redirect_uri = redirect_uri
+        self.server = server
+        self.pkce = Pkce()
+
+    def request(self, **changes: str | None) -> dict[str, str]:
+        """The parameters of an authorization request; a change to None leaves one out."""
+        parameters: dict[str, str | None] = {
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "response_type": "code",
+            "scope": "openid profile email offline_access",
+            "state": "st4te",
+            "nonce": "n0nce",
+            "code_challenge": self.pkce.challenge,
+            "code_challenge_method": "S256",
+            **changes,
+        }
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def authorize(self, **changes: str | None) -> Answer:
+        """Send the browser to the authorization endpoint."""
+        return self.browser.get(f"{self.server}/v1/authorize", **self.request(**changes))
+
+    def sign_in(self, persona: str = "alice@example.com", **changes: str | None) -> Answer:
+        """Go to the authorization endpoint and click a persona on the sign-in page; the last answer."""
+        page = self.authorize(**changes)
+        assert page.status == 302, page.text
+        assert "/signin?flow=" in page.location, page.location
+        return self.browser.post("/signin", flow=page.redirect["flow"], persona=persona)
+
+    def code(self, persona: str = "alice@example.com", **changes: str | None) -> str:
+        """Sign in and return the code."""
+        return self.sign_in(persona, **changes).redirect["code"]
+
+    def exchange(self, code: str | None, **changes: str | None) -> Answer:
+        """Exchange a code at the token endpoint."""
+        fields: dict[str, str | None] = {
+            "grant_type": "authorization_code",
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "code": code,
+            "code_verifier": self.pkce.verifier,
+            **changes,
+        }
+        return self.token(**fields)
+
+    def token(self, **fields: str | None) -> Answer:
+        """Post to the token endpoint."""
+        sent = {name: value for name, value in fields.items() if value is not None}
+        return self.browser.post(f"{self.server}/v1/token", **sent)
+
+    def tokens(self, persona: str = "alice@example.com", **changes: str | None) -> dict[str, Any]:
+        """Walk the whole code flow."""
+        answer = self.exchange(self.code(persona, **changes))
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    def userinfo(self, access_token: str) -> Answer:
+        """Ask who the token speaks for."""
+        return self.browser.request(
+            "GET", f"{self.server}/v1/userinfo", headers={"Authorization": f"Bearer {access_token}"}
+        )
