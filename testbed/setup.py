@@ -186,7 +186,7 @@ class Setup:
 
         def make() -> None:
             self._venv(target)
-            # Services start often; of the tools' 7,000 modules few are ever imported, and compiling all takes half a minute.
+            # Services start often; of the tools' 7,000 modules few are imported, and compiling all takes half a minute.
             compiled = ["--compile-bytecode"] if name == "stack" else []
             self._install(locks, "--python", str(target / "bin/python"), *compiled)
 
