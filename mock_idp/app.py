@@ -16,6 +16,7 @@ from tornado.web import StaticFileHandler
 from mock_idp import (
     authorize,
     backchannel,
+    console,
     control,
     discovery,
     minting,
@@ -77,7 +78,7 @@ def routes() -> list[tuple[Any, ...]]:
         (_NS + r"/signin", signin.SignIn),
         (_NS + r"/activate", signin.Activate),
         (_NS + r"/signout", pages.SignOut),
-        (_NS + r"/", pages.Home),
+        (_NS + r"/", console.Console),
         (r"/static/(?P<path>.*)", StaticFileHandler, {"path": str(_HERE / "static")}),
         # The control plane
         (_NS + r"/mock/tokens", minting.Tokens),

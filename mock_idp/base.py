@@ -10,7 +10,6 @@ from urllib.parse import urlencode, urlsplit
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
-from mock_idp.capture import redact_fields
 from mock_idp.clients import any_allows_origin
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
@@ -357,9 +356,9 @@ class BaseHandler(RequestHandler):
         if self.persona_login:
             record["persona"] = self.persona_login
         if request.query_arguments:
-            record["query"] = redact_fields(request.query_arguments)
+            record["query"] = request.query_arguments
         if request.body_arguments and len(request.body) <= _CAPTURED_BODY_BYTES:
-            record["form"] = redact_fields(request.body_arguments)
+            record["form"] = request.body_arguments
         self.ns.requests.add(record)
 
 

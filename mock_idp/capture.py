@@ -35,6 +35,11 @@ def redact_fields(fields: dict[str, list[bytes]]) -> dict[str, Any]:
     return shown
 
 
+def _shown(record: Record) -> Record:
+    fields = {name: redact_fields(record[name]) for name in ("query", "form") if record.get(name)}
+    return {**{name: value for name, value in record.items() if name not in {"query", "form"}}, **fields}
+
+
 class CapturedRequests:
     """The last requests of a namespace, numbered; a test can wait for the next one."""
 
@@ -46,14 +51,14 @@ class CapturedRequests:
     def add(self, record: Record) -> None:
         """Keep a record under the next number and wake whoever waits."""
         self._sequence += 1
-        record["seq"] = self._sequence
+        record["seq"] = self._sequence  # secrets are replaced when it is shown: most never are
         self._records.append(record)
         self._arrived.set()
 
     def select(self, *, after: int = 0, path: str = "", client_id: str = "") -> list[Record]:
         """Return records with a number above `after`, whose path contains `path`, of a client if given."""
         return [
-            record
+            _shown(record)
             for record in self._records
             if record["seq"] > after
             and path in record["path"]

@@ -1,29 +1,30 @@
 """Signing keys: kept across restarts, named by their RFC 7638 thumbprint, rotated with overlap."""
 
+import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from jwcrypto.jwk import JWK, InvalidJWKValue
+from jwcrypto.common import JWException, base64url_decode
+from jwcrypto.jwk import JWK
 
-_KEY_PARAMETERS: dict[str, dict[str, Any]] = {
-    "RS256": {"kty": "RSA", "size": 2048},
-    "PS256": {"kty": "RSA", "size": 2048},
-    "ES256": {"kty": "EC", "crv": "P-256"},
-    "EdDSA": {"kty": "OKP", "crv": "Ed25519"},
-}
+_RSA_BITS = 2048
+_RSA_FIELDS = ("n", "e", "d", "p", "q", "dp", "dq", "qi")
 _MAX_PUBLISHED = 4
 _SHA256 = hashes.SHA256()
 _PKCS1 = padding.PKCS1v15()
 _PSS = padding.PSS(mgf=padding.MGF1(_SHA256), salt_length=32)
 _ECDSA = ec.ECDSA(_SHA256)
+
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 class KeyStoreError(Exception):
@@ -41,17 +42,25 @@ class SigningKey:
     algorithm: str
     jwk: JWK = field(repr=False)
     kid: str
-    _private: Any = field(repr=False)
+    _private: "PrivateKey" = field(repr=False)
 
     @classmethod
     def generate(cls, algorithm: str) -> "SigningKey":
         """Make a new key for RS256, PS256, ES256 or EdDSA."""
-        return cls.from_jwk(algorithm, JWK.generate(**_KEY_PARAMETERS[algorithm]))
+        private: PrivateKey
+        if algorithm == "ES256":
+            private = ec.generate_private_key(ec.SECP256R1())
+        elif algorithm == "EdDSA":
+            private = ed25519.Ed25519PrivateKey.generate()
+        else:
+            private = rsa.generate_private_key(65537, _RSA_BITS)
+        return cls.from_private(algorithm, private)
 
     @classmethod
-    def from_jwk(cls, algorithm: str, key: JWK) -> "SigningKey":
-        """Take a private JWK; its `kid` is the RFC 7638 thumbprint, whatever it says itself."""
-        return cls(algorithm, key, key.thumbprint(), key.get_op_key("sign"))
+    def from_private(cls, algorithm: str, private: "PrivateKey") -> "SigningKey":
+        """Take a private key; its `kid` is the RFC 7638 thumbprint."""
+        key = JWK.from_pyca(private)
+        return cls(algorithm, key, key.thumbprint(), private)
 
     def sign(self, data: bytes) -> bytes:
         """Return the JWS signature of data. Source: RFC 7518 section 3, RFC 8037 section 3.1.
@@ -64,9 +73,7 @@ class SigningKey:
         if isinstance(private, ec.EllipticCurvePrivateKey):
             r, s = decode_dss_signature(private.sign(data, _ECDSA))
             return r.to_bytes(32) + s.to_bytes(32)
-        if isinstance(private, ed25519.Ed25519PrivateKey):
-            return private.sign(data)
-        raise TypeError(f"no way to sign with {type(private).__name__}")
+        return private.sign(data)
 
     def public(self) -> dict[str, Any]:
         """Return the public JWK as the key set shows it."""
@@ -91,6 +98,7 @@ class KeyRing:
     stale: bytes | None = None
     _serialised: bytes | None = None
     _genuine: SigningKey | None = None
+    _etag: tuple[bytes, str] = (b"", "")
 
     @property
     def current(self) -> SigningKey:
@@ -109,6 +117,13 @@ class KeyRing:
             keys = [key.public() for key in reversed(self.published)]
             self._serialised = json.dumps({"keys": keys}).encode()
         return self._serialised
+
+    def etag(self) -> str:
+        """Return the entity tag of the key set, computed once per change."""
+        body = self.jwks()
+        if self._etag[0] is not body:
+            self._etag = (body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return self._etag[1]
 
     def rotate(self, new: SigningKey, *, withdraw_old: bool = False, announce: bool = True) -> None:
         """Sign with a new key from now on.
@@ -165,7 +180,7 @@ class KeyStore:
             self._rings = {server_id: _ring(entries) for server_id, entries in json.loads(text).items()}
         except OSError as error:
             raise KeyStoreError(f"The state folder {state_dir} cannot be used: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError, InvalidJWKValue) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, JWException) as error:
             raise KeyStoreError(
                 f"The key file {self._path} is damaged. Delete it: new keys will be made, and tokens signed "
                 "with the old ones will no longer verify."
@@ -190,10 +205,20 @@ class KeyStore:
 
 
 def _ring(entries: Iterable[dict[str, Any]]) -> KeyRing:
-    keys = [SigningKey.from_jwk(entry["alg"], JWK(**entry["jwk"])) for entry in entries]
+    keys = [SigningKey.from_private(entry["alg"], _private_key(entry["jwk"])) for entry in entries]
     if not keys:
         raise ValueError("a ring without a key")
     return KeyRing(keys)
+
+
+def _private_key(fields: dict[str, str]) -> PrivateKey:
+    if fields["kty"] != "RSA":
+        return cast("PrivateKey", JWK(**fields).get_op_key("sign"))
+    n, e, d, p, q, dp, dq, qi = (int.from_bytes(base64url_decode(fields[name])) for name in _RSA_FIELDS)
+    public = rsa.RSAPublicNumbers(e, n)
+    numbers = rsa.RSAPrivateNumbers(p=p, q=q, d=d, dmp1=dp, dmq1=dq, iqmp=qi, public_numbers=public)
+    # The file is this program's own: proving its primes again would cost most of the start-up time.
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -65,17 +65,6 @@ class SignOut(PageHandler):
         self.render_page("signout.html", title="Signed out", session=None, done=True)
 
 
-class Home(PageHandler):
-    """What this is and where its parts are."""
-
-    captured = False
-    faultable = False
-
-    def get(self) -> None:
-        """Show the console."""
-        self.render_page("home.html", title="Mock issuer", ns=self.ns, base_url=self.base_url)
-
-
 class Health(BaseHandler):
     """Whether the server answers."""
 
