@@ -27,10 +27,10 @@ def verifier() -> Verifier:
 def closed_function() -> Function:
     """A configured function whose table nobody may reach: a refused token never gets that far."""
 
-    def no_store(settings):
-        raise AssertionError("the store was opened before a token had passed")
+    def no_board(settings):
+        raise AssertionError("the board was opened before a token had passed")
 
-    return Function(settings_of(SIGNER), open_store=no_store, clock=lambda: SIGNER.now)
+    return Function(settings_of(SIGNER), open_board=no_board, clock=lambda: SIGNER.now)
 
 
 def test_catalogue_holds_more_than_three_hundred_distinct_cases():

@@ -8,7 +8,11 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from messages.app import Function
+from messages.deferred import defer
+
+defer("cryptography.x509", "cryptography.hazmat.primitives.serialization")
+
+from messages.app import Function  # noqa: E402 - what it imports is to find those deferred
 
 _SETTINGS = (
     "OKTA_KEYS",

@@ -12,31 +12,31 @@ from functools import cached_property
 from typing import Any
 
 from messages import cors, credentials, events, forms, journal, responses
-from messages.events import Pairs, Request
-from messages.keys import KeySet, KeySource, UnusableKeys
-from messages.responses import Problem, Response
-from messages.settings import ConfigurationError, Settings
-from messages.store import (
+from messages.board import (
     DEFAULT_LIMIT,
     MAX_LIMIT,
     BadCursor,
+    Board,
     IdInUse,
-    MessageStore,
     NoSuchMessage,
     StoreUnavailable,
-    open_client,
 )
+from messages.events import Pairs, Request
+from messages.keys import KeySet, KeySource, KeysUnavailable, UnusableKeys
+from messages.responses import Problem, Response
+from messages.settings import ConfigurationError, Settings
 from messages.tokens import AccessToken, Refusal, TokenRefused, Verifier
 
 MAX_MESSAGE_BYTES = 4096
 MAX_ID_CHARACTERS = 64
+HOW_TO_SET_KEYS = "Set it to the base64 of the issuer's key set: curl -s ISSUER/v1/keys | base64 -w0"
 
 _ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _ONCE = frozenset({"message", "id", "limit", "cursor"})
 _LIMIT_DIGITS = 3
 
 Clock = Callable[[], float]
-OpenStore = Callable[[Settings], MessageStore]
+OpenBoard = Callable[[Settings], Board]
 
 
 def open_keys(settings: Settings) -> KeySource:
@@ -45,34 +45,47 @@ def open_keys(settings: Settings) -> KeySource:
     Raises:
         ConfigurationError: no token could be trusted with them.
     """
+    offline = _offline_keys(settings.keys) if settings.keys.strip() else None
+    if settings.keys_url:
+        # Imported here: verifying offline needs no HTTP client.
+        from messages.remote_keys import RemoteKeys  # noqa: PLC0415
+
+        return RemoteKeys(settings.keys_url, seed=offline, clock=time.monotonic)
+    if offline is None:
+        raise ConfigurationError("OKTA_KEYS", "it is missing or empty", HOW_TO_SET_KEYS)
+    return offline
+
+
+def _offline_keys(text: str) -> KeySet:
     try:
-        keys = KeySet.from_base64(settings.keys)
+        keys = KeySet.from_base64(text)
     except UnusableKeys as fault:
-        raise ConfigurationError(
-            "OKTA_KEYS", str(fault), "Set it to the base64 of the issuer's key set: curl -s ISSUER/v1/keys | base64 -w0"
-        ) from None
+        raise ConfigurationError("OKTA_KEYS", str(fault), HOW_TO_SET_KEYS) from None
     if keys.left_out:
         journal.warn("keys_left_out", keys=keys.left_out)
     return keys
 
 
-def open_store(settings: Settings) -> MessageStore:
+def open_board(settings: Settings) -> Board:
     """Open the table the settings name."""
+    # Imported here: with it comes botocore, which a request without a good token is not to pay for.
+    from messages.store import MessageStore, open_client  # noqa: PLC0415
+
     return MessageStore(client=open_client(region=settings.region), table=settings.table)
 
 
 class Application:
     """A configured function: lives as long as its execution environment."""
 
-    def __init__(self, settings: Settings, *, clock: Clock = time.time, open_store: OpenStore = open_store) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = time.time, open_board: OpenBoard = open_board) -> None:
         self.settings = settings
         self._clock = clock
-        self._open_store = open_store
+        self._open_board = open_board
         self._verifier = Verifier(policy=settings.policy, keys=open_keys(settings))
 
     @cached_property
-    def _store(self) -> MessageStore:
-        return self._open_store(self.settings)
+    def _board(self) -> Board:
+        return self._open_board(self.settings)
 
     def answer(self, request: Request, entry: journal.Entry) -> Response:
         """Answer a request.
@@ -105,6 +118,8 @@ class Application:
                 scope = " ".join(sorted(self.settings.policy.scopes))
                 raise Problem("insufficient_scope", scope=scope) from None
             raise Problem("invalid_token", verdict=refused.refusal.value) from None
+        except KeysUnavailable:
+            raise Problem("keys_unavailable") from None
         finally:
             entry.took("VerifyMs", started)
         entry.subject(verified.issuer, verified.subject)
@@ -115,12 +130,12 @@ class Application:
         posted = None
         try:
             if method == "DELETE":
-                self._store.delete(author=token.subject, message_id=_id(parameters))
+                self._board.delete(author=token.subject, message_id=_id(parameters))
             elif method == "POST" and "message" in parameters:
                 text = _text(parameters["message"])
                 message_id = _id(parameters) if "id" in parameters else None
-                posted = self._store.post(author=token.subject, text=text, message_id=message_id, now=self._clock())
-            page = self._store.page(limit=limit, cursor=cursor)
+                posted = self._board.post(author=token.subject, text=text, message_id=message_id, now=self._clock())
+            page = self._board.page(limit=limit, cursor=cursor)
         except BadCursor:
             raise Problem("invalid_cursor") from None
         except IdInUse:
@@ -169,10 +184,10 @@ class Function:
     """The whole function: never raises, and accepts nothing while it is not configured."""
 
     def __init__(
-        self, environment: Mapping[str, str], *, clock: Clock = time.time, open_store: OpenStore = open_store
+        self, environment: Mapping[str, str], *, clock: Clock = time.time, open_board: OpenBoard = open_board
     ) -> None:
         self._clock = clock
-        self._open_store = open_store
+        self._open_board = open_board
         self._is_cold = True
         self._application: Application | None = None
         self._fault: ConfigurationError | None = None
@@ -183,7 +198,7 @@ class Function:
         try:
             settings = Settings.from_environment(environment)
             self._origins = settings.allowed_origins
-            self._application = Application(settings, clock=self._clock, open_store=self._open_store)
+            self._application = Application(settings, clock=self._clock, open_board=self._open_board)
         except ConfigurationError as fault:
             self._fault = fault
 

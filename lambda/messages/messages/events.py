@@ -9,7 +9,6 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -105,6 +104,8 @@ def write(response: Response, shape: Shape) -> dict[str, Any]:
     """Put an answer into the shape that the caller understands."""
     event: dict[str, Any] = {"statusCode": response.status, "body": response.body, "isBase64Encoded": False}
     if shape in (Shape.BALANCER, Shape.BALANCER_MULTI):
+        from http import HTTPStatus  # noqa: PLC0415 - only load balancers ask for the phrase
+
         event["statusDescription"] = f"{response.status} {HTTPStatus(response.status).phrase}"
     if shape is Shape.BALANCER_MULTI:
         event["multiValueHeaders"] = {name: [value] for name, value in response.headers.items()}

@@ -5,10 +5,8 @@ cold start, half of what the whole function takes to import. A token, a message 
 Source: CloudWatch embedded metric format specification.
 """
 
-import hashlib
 import json
 import time
-import traceback
 from typing import Any
 
 NAMESPACE = "Gatehouse"
@@ -31,12 +29,16 @@ class Entry:
 
     def subject(self, issuer: str, subject: str) -> None:
         """Note who asks, by a hash: requests of one person can be found together, but not the person."""
-        digest = hashlib.sha256(f"{issuer}\0{subject}".encode()).hexdigest()
+        from hashlib import sha256  # noqa: PLC0415 - only once a token has passed
+
+        digest = sha256(f"{issuer}\0{subject}".encode()).hexdigest()
         self._facts["subject"] = digest[:_SUBJECT_HASH_CHARACTERS]
 
     def failure(self, error: Exception) -> None:
         """Note where an unexpected error came from; not its message, which may quote the request."""
-        frames = traceback.extract_tb(error.__traceback__)
+        from traceback import extract_tb  # noqa: PLC0415 - only when something is wrong
+
+        frames = extract_tb(error.__traceback__)
         self._facts["failure"] = type(error).__name__
         self._facts["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 

@@ -39,6 +39,10 @@ class UnusableKeys(ValueError):
     """A key set nobody may trust a token with; the message says why, in words for the log."""
 
 
+class KeysUnavailable(Exception):
+    """No key set may be used just now, and none could be read; answered as 503 `keys_unavailable`."""
+
+
 class UnsupportedKey(ValueError):
     """A key of a kind this function does not verify with: left out of the set, as RFC 7517 section 5 asks."""
 
@@ -67,7 +71,11 @@ class KeySource(Protocol):
     """Where the verifier looks a key up."""
 
     def find(self, kid: str) -> VerificationKey | None:
-        """Return the key that `kid` names, or None when the issuer has no such key."""
+        """Return the key that `kid` names, or None when the issuer has no such key.
+
+        Raises:
+            KeysUnavailable: that cannot be told just now.
+        """
         ...
 
 

@@ -7,8 +7,7 @@ Two kinds of item:
 - a claim, which binds an author and an id to the one place where their message stands. It is written first and only
   if it is not there yet: that makes a repeated POST find the first one's place, however often and whenever it comes.
 
-Every read is strongly consistent. `botocore` is imported when a store is opened, and a store is opened only once a
-token has passed.
+Every read is strongly consistent. This module imports botocore; it is itself imported only once a token has passed.
 """
 
 import hashlib
@@ -17,16 +16,19 @@ import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Protocol
 
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import get_session
+
+from messages.board import BadCursor, IdInUse, Message, NoSuchMessage, Page, StoreUnavailable
+
 BOARD = "main"
 # How many partitions a board's messages spread over. It may grow: reading asks all of them. It must never shrink.
 SHARDS = 4
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 100
 
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 3
@@ -37,48 +39,6 @@ _PLACE_CHARACTERS = _TIME_DIGITS + 1 + 32
 _CLAIM = {"S": "claim"}
 
 Item = dict[str, Any]
-
-
-class StoreUnavailable(Exception):
-    """The table did not do what was asked of it; answered as 503 `store_unavailable`."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
-
-
-class IdInUse(Exception):
-    """The author has used this id for another text, or has deleted its message; answered as 409 `id_in_use`."""
-
-
-class NoSuchMessage(Exception):
-    """The author has no message with this id; answered as 404 `not_found`."""
-
-
-class BadCursor(ValueError):
-    """Not a cursor of this store; answered as 400 `invalid_cursor`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """What one person wrote at one time."""
-
-    id: str
-    author: str
-    text: str
-    created_at: str
-    place: str
-
-    def public(self) -> dict[str, str]:
-        """What callers see."""
-        return {"id": self.id, "author": self.author, "text": self.text, "created_at": self.created_at}
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some messages, newest last, and the cursor of the ones before them."""
-
-    messages: tuple[Message, ...]
-    next: str | None
 
 
 class Table(Protocol):
@@ -100,18 +60,7 @@ class MessageStore:
         self._board = board
 
     def post(self, *, author: str, text: str, message_id: str | None, now: float) -> Message:
-        """Store a message once.
-
-        Args:
-            author: from the token.
-            text: stored as it is.
-            message_id: made by the caller, so that a repeat is harmless; None makes one here.
-            now: seconds since the epoch.
-
-        Raises:
-            IdInUse: the id stands for another text of the author's, or for a deleted message.
-            StoreUnavailable: nothing is known to be stored.
-        """
+        """Store a message once; see `Board.post`."""
         message_id = message_id or secrets.token_urlsafe(16)
         key = _claim_key(author, message_id)
         place = f"{round(now * 1e6):0{_TIME_DIGITS}d}#{key[:32]}"
@@ -135,13 +84,8 @@ class MessageStore:
                 raise IdInUse
         return message
 
-    def page(self, *, limit: int = DEFAULT_LIMIT, cursor: str | None = None) -> Page:
-        """Read the newest messages, or the newest of those before a cursor.
-
-        Raises:
-            BadCursor: the cursor is none of this store's.
-            StoreUnavailable: the table cannot be read.
-        """
+    def page(self, *, limit: int, cursor: str | None) -> Page:
+        """Read a page of messages; see `Board.page`."""
         before = _read_cursor(cursor) if cursor else None
         with _reachable():
             shards = [self._newest_first(shard, before, limit + 1) for shard in range(SHARDS)]
@@ -153,12 +97,7 @@ class MessageStore:
         return Page(messages, _write_cursor(messages[0].place) if len(newest) > limit else None)
 
     def delete(self, *, author: str, message_id: str) -> None:
-        """Delete a message of the author's.
-
-        Raises:
-            NoSuchMessage: the author has none with this id.
-            StoreUnavailable: it is not known to be deleted.
-        """
+        """Delete a message of the author's; see `Board.delete`."""
         key = {"pk": {"S": f"claim#{_claim_key(author, message_id)}"}, "sk": _CLAIM}
         with _reachable():
             answer = _unless_refused(
@@ -234,9 +173,6 @@ def open_client(*, region: str) -> Table:
 
     botocore stands in for boto3: the same client, without the 40 ms that importing boto3 adds to a cold start.
     """
-    from botocore.config import Config  # noqa: PLC0415 - see the module's docstring
-    from botocore.session import get_session  # noqa: PLC0415
-
     client: Any = get_session().create_client(
         "dynamodb",
         region_name=region or None,
@@ -254,8 +190,6 @@ def open_client(*, region: str) -> Table:
 @contextmanager
 def _reachable() -> Iterator[None]:
     """Turn whatever botocore raises into StoreUnavailable."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see the module's docstring
-
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -264,8 +198,6 @@ def _reachable() -> Iterator[None]:
 
 def _unless_refused(call: Callable[..., Item], **request: Any) -> Item | None:
     """Make a conditional call; None when its condition did not hold."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - see the module's docstring
-
     try:
         return call(**request)
     except ClientError as error:
