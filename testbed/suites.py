@@ -19,26 +19,30 @@ from testbed.setup import Setup
 ROOMS = ("lambda/tests", "mock_idp/tests", "frontend/tests", "testbed/tests")
 EXECUTOR = "localstack/process_executor/tests"
 RESULTS = ROOT / "test-results"
+BY_TWO = ("-n", "2", "--dist", "loadgroup")
 KEEP_WHAT_FAILS = (f"--output={RESULTS}", "--tracing=retain-on-failure", "--screenshot=only-on-failure")
 
 
 def run_all(settings: Settings, progress: Progress, arguments: list[str]) -> int:
     """Every test there is; the end-to-end tests against a stack of their own."""
-    return run_rooms(settings, progress, arguments) or run_end_to_end(settings, progress, arguments, own=True)
+    rooms = run_rooms(settings, progress, arguments)
+    end_to_end = run_end_to_end(settings, progress, arguments, own=True)
+    return rooms or end_to_end
 
 
 def run_rooms(settings: Settings, progress: Progress, arguments: list[str]) -> int:
     """The rooms' own tests: none needs the whole stack."""
-    prepare(settings, progress)
+    prepare(settings, progress, "dev", *NATIVE_PIECES)
     shutil.rmtree(RESULTS, ignore_errors=True)
-    rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", "-n", "2", *arguments])
-    return rooms or _pytest(settings, "executor", [EXECUTOR, *arguments])
+    rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", *BY_TWO, *arguments])
+    executor = _pytest(settings, "executor", [EXECUTOR, *arguments])
+    return rooms or executor
 
 
 def run_end_to_end(settings: Settings, progress: Progress, arguments: list[str], *, own: bool) -> int:
     """The browser tests: against BASE_URL, else the running stack, else (or with `own`) one of their own."""
-    prepare(settings, progress)
-    words = ["e2e", "lambda/tests", "-m", "stack", "-n", "2", *arguments]
+    prepare(settings, progress, "dev")
+    words = ["e2e", "lambda/tests", "-m", "stack", *BY_TWO, *arguments]
     base_url = os.environ.get("BASE_URL", "")
     if base_url and not own:
         return _pytest(settings, "e2e", words, {"BASE_URL": base_url})
@@ -49,9 +53,9 @@ def run_end_to_end(settings: Settings, progress: Progress, arguments: list[str],
         return _pytest(settings, "e2e", words, environment)
 
 
-def prepare(settings: Settings, progress: Progress) -> None:
+def prepare(settings: Settings, progress: Progress, *pieces: str) -> None:
     """Install what the tests need, a browser included."""
-    Setup(settings, progress).ensure("dev", *NATIVE_PIECES)
+    Setup(settings, progress).ensure(*pieces)
     with progress.step("A browser for the tests") as step:
         step.result = run(
             [ROOT / ".ci/browser"],
