@@ -1,7 +1,9 @@
 """The LocalStack that the tests run against: once with all the isolation there is, once with none."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,16 +31,35 @@ def running(**settings: str) -> Iterator[Cloud]:
         cloud.stop()
 
 
+@pytest.fixture(scope="session")
+def clouds() -> Iterator[Callable[..., Cloud]]:
+    """Starts a LocalStack with given settings, once for all who ask for the same."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(**settings: str) -> Cloud:
+            return stack.enter_context(contextmanager(running)(**settings))
+
+        yield start
+
+
 @pytest.fixture(scope="session", params=["auto", "process"])
-def cloud(request) -> Iterator[Cloud]:
+def cloud(request, clouds) -> Cloud:
     """With the best isolation that the kernel allows, and without namespaces, as in an unprivileged container."""
-    yield from running(PROCESS_EXECUTOR_ISOLATION=request.param)
+    return clouds(PROCESS_EXECUTOR_ISOLATION=request.param)
 
 
 @pytest.fixture(scope="session")
-def staged_cloud(cloud) -> Cloud:
+def staged_cloud(clouds) -> Cloud:
     """Only where namespaces are to be had."""
+    cloud = clouds(PROCESS_EXECUTOR_ISOLATION="auto")
     cloud.run("def handler(event, context): pass")
     if cloud.isolation == "process":
-        pytest.skip("needs namespaces: /var/task is a real path only there")
+        pytest.skip("no namespaces here: /var/task is a real path only in one")
     return cloud
+
+
+@pytest.fixture(scope="session")
+def cloud_of_short_inits(clouds) -> Cloud:
+    """With one second instead of AWS's ten for an initialization."""
+    return clouds(PROCESS_EXECUTOR_INIT_TIMEOUT_S="1")

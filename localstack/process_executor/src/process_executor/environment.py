@@ -197,6 +197,8 @@ class Environment:
             process.kill()
         with self._lock:
             self._discard_process()
+            if self.state != "stopped":
+                self.plan.nursery.release(self.plan.id)
             self.state = "stopped"
             if self.plan.tmp_dir is not None:
                 shutil.rmtree(self.plan.tmp_dir, ignore_errors=True)
@@ -246,7 +248,7 @@ class Environment:
         process = self._process = Process(self.plan)
         self._drive(process, lambda: process.ready or process.exited, deadline)
         self.pid = process.pid
-        self._log(process.take_events())
+        self._events += process.take_events()
         self._raise_if_stopped()
         return self._init_verdict(process)
 
@@ -298,7 +300,7 @@ class Environment:
         plan, failure = self.plan, invocation.failure
         peak_mb = 0
         if self._process is not None:
-            self._log(self._process.take_events(flush=True))
+            self._events += self._process.take_events(flush=True)
             peak_mb = self._process.peak_memory_mb()
         peak_mb = peak_mb or self._last_peak_mb
         timed_out = failure is not None and failure.status == "timeout"
@@ -322,10 +324,11 @@ class Environment:
     def _memory_limit_mb(self) -> int | None:
         return self.plan.memory_mb if self.plan.enforce_memory else None
 
-    def _log(self, events: list[str]) -> None:
-        if events:
-            self._events += events
-            self.plan.live(self.plan.name, events)
+    def _log(self, lines: list[str]) -> None:
+        """Add the platform's own lines."""
+        if lines:
+            self._events += lines
+            self.plan.live(self.plan.name, lines)
 
     def _raise_if_stopped(self) -> None:
         if self._stopped:
@@ -339,7 +342,7 @@ class Environment:
         if process is None:
             return
         process.drive(lambda: True, 0, None)
-        self._log(process.take_events())
+        self._events += process.take_events()
         if process.exited:
             LOG.info("%s: its process ended while idle", self)
             self._discard_process()
@@ -353,7 +356,7 @@ class Environment:
             self._last_peak_mb = process.peak_memory_mb() or process.max_rss_mb
             process.kill()
             process.close()
-            self._log(process.take_events(flush=True))
+            self._events += process.take_events(flush=True)
             LOG.info("%s: pid %d is gone", self, process.pid)
         self.pid = 0
 
@@ -424,8 +427,11 @@ class Process:
                     self.out_of_memory = True
                     self.kill()
 
-    def _resident_mb(self) -> int:
-        resident = memory.resident_mb(memory.descendants(self.pid))
+    def _resident_mb(self, limit_mb: int) -> int:
+        pids = memory.descendants(self.pid)
+        resident = memory.resident_mb(pids)
+        if resident > limit_mb and len(pids) > 1:
+            resident = memory.proportional_mb(pids)
         self.max_rss_mb = max(self.max_rss_mb, resident)
         return resident
 
@@ -460,7 +466,12 @@ class Process:
                 with contextlib.suppress(OSError):
                     self.poll.unregister(self.log_fd)
                 return
-            self._events += self._output.feed(data)
+            self._keep(self._output.feed(data))
+
+    def _keep(self, events: list[str]) -> None:
+        if events:
+            self._events += events
+            self.plan.live(self.plan.name, events)
 
     def _read_status(self) -> None:
         try:
@@ -622,8 +633,10 @@ class Process:
 
     def take_events(self, *, flush: bool = False) -> list[str]:
         """The log events since the last call."""
+        if flush:
+            self._keep(self._output.flush())
         events, self._events = self._events, []
-        return events + (self._output.flush() if flush else [])
+        return events
 
     def kill(self) -> None:
         """Kill the whole environment; from any thread, any number of times."""
@@ -638,7 +651,7 @@ class Process:
             connection.close()
         self._connections.clear()
         with contextlib.suppress(BlockingIOError, OSError):
-            self._events += self._output.feed(os.read(self.log_fd, PIPE_READ))
+            self._keep(self._output.feed(os.read(self.log_fd, PIPE_READ)))
         self.listener.close()
         self.status.close()
         os.close(self.log_fd)

@@ -27,7 +27,7 @@ LOG = logging.getLogger(__name__)
 
 TASK_ROOT = "/var/task"
 # What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
-FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT", "_AWS_XRAY_DAEMON_")
+FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
 LIMITS = {"RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 1024, "RLIMIT_CORE": 0}
 ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
 UIDS: set[int] = set()

@@ -42,8 +42,23 @@ def peak_mb(pids: list[int]) -> int:
 
 
 def resident_mb(pids: list[int]) -> int:
-    """The resident memory now, summed."""
+    """The resident memory now, summed; what forks share counts for each of them."""
     return sum(status_mb(pid, "VmRSS:") for pid in pids)
+
+
+def proportional_mb(pids: list[int]) -> int:
+    """The resident memory now, what is shared counted once; slow."""
+    total_kb = 0
+    for pid in pids:
+        try:
+            text = (PROC / str(pid) / "smaps_rollup").read_text()
+        except PermissionError:
+            total_kb += status_mb(pid, "VmRSS:") * 1024
+        except OSError:
+            continue
+        else:
+            total_kb += int(text.partition("\nPss:")[2].split(maxsplit=1)[0])
+    return total_kb // 1024
 
 
 class Checks:
@@ -53,15 +68,15 @@ class Checks:
         self._limit_mb = limit_mb
         self.due = float("inf") if limit_mb is None else time.monotonic() + SHORTEST_S
 
-    def exceeded(self, resident: Callable[[], int]) -> bool:
+    def exceeded(self, resident: Callable[[int], int]) -> bool:
         """Look, if it is time.
 
         Args:
-            resident: the memory in use now, in MB.
+            resident: the memory in use now, in MB; told the limit, because exactness is only needed near it.
         """
         now = time.monotonic()
         if self._limit_mb is None or now < self.due:
             return False
-        left_mb = self._limit_mb - resident()
+        left_mb = self._limit_mb - resident(self._limit_mb)
         self.due = now + max(SHORTEST_S, left_mb / FILL_MB_PER_S) if left_mb >= 0 else float("inf")
         return left_mb < 0

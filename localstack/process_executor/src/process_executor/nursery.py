@@ -119,8 +119,9 @@ def build_root(root, prefix, runtime_dir):
         elif os.path.isdir(host):
             os.mkdir(root + host)
             bind(host, root + host)
-    for name in ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "var/task", "var/runtime", "var/lang", "var/tmp", "host"):
+    for name in ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "var/task", "var/runtime", "var/lang", "var/tmp", "host", "environments"):
         os.mkdir(os.path.join(root, name))
+    mount("tmpfs", root + "/environments", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=1m")
     bind(prefix, root + "/var/lang")
     if runtime_dir:
         bind(runtime_dir, root + "/var/runtime")
@@ -203,7 +204,7 @@ def become_unprivileged(order, level):
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
-def mount_environment(order, host, owner):
+def mount_environment(order, host):
     """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     try:
@@ -213,9 +214,22 @@ def mount_environment(order, host, owner):
     bind(host + order["task_dir"], "/var/task", read_only=True)
     if order.get("opt_dir"):
         bind(host + order["opt_dir"], "/opt", read_only=True)
-    size = "mode=0700,size=%dm,uid=%d,gid=%d" % (order["tmp_mb"], *owner)
-    mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)
-    check(libc.umount2(host.encode(), MNT_DETACH), "umount2 " + host)
+    bind(tmp_of(order["id"]), "/tmp")
+    for hidden in (host, "/environments"):
+        check(libc.umount2(hidden.encode(), MNT_DETACH), "umount2 " + hidden)
+
+
+def tmp_of(environment_id):
+    return "/environments/" + environment_id
+
+
+def make_tmp(order, owner):
+    """Make an environment's /tmp, unless it has one: it outlives crashes of the function's process."""
+    path = tmp_of(order["id"])
+    if not os.path.isdir(path):
+        os.mkdir(path)
+        size = "mode=0700,size=%dm,uid=%d,gid=%d" % (order["tmp_mb"], *owner)
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, size)
 
 
 def close_descriptors(keep):
@@ -421,8 +435,7 @@ def environment_main(order, log_fd, status_fd, config):
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         namespaces = bool(config.get("staged"))
         if namespaces:
-            owner = (0, 0) if config["level"] == "user-namespaces" else (order["uid"], order["gid"])
-            mount_environment(order, config["host"], owner)
+            mount_environment(order, config["host"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
         child = os.fork()
         if child == 0:
@@ -500,6 +513,8 @@ class Nursery:
 
     def do_start(self, order, fds):
         log_fd, status_fd = fds
+        if self.config.get("staged"):
+            make_tmp(order, (0, 0) if self.config["level"] == "user-namespaces" else (order["uid"], order["gid"]))
         pid = self.fork_keeper()
         if pid == 0:
             environment_main(order, log_fd, status_fd, self.config)
@@ -528,6 +543,14 @@ class Nursery:
         pid = order["pid"]
         if pid in self.keepers:
             os.kill(pid, signal.SIGKILL if self.config.get("staged") else signal.SIGTERM)
+
+    def do_release(self, order, fds):
+        """The environment will not come back: drop its /tmp."""
+        del fds
+        path = tmp_of(order["id"])
+        if self.config.get("staged") and os.path.isdir(path):
+            libc.umount2(path.encode(), MNT_DETACH)
+            os.rmdir(path)
 
     def do_compile(self, order, fds):
         """Write bytecode beside a function's sources, in a process of its own, at the lowest priority."""

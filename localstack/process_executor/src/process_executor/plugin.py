@@ -32,7 +32,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 @hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def start_process_executor() -> None:
     """Check the settings, serve the status page."""
-    from localstack.services.edge import ROUTER
+    from localstack.services.internal import get_internal_apis
 
     from process_executor import client_context
     from process_executor.settings import settings
@@ -40,7 +40,7 @@ def start_process_executor() -> None:
 
     settings()
     client_context.hand_over()
-    ROUTER.add(StatusResource())
+    get_internal_apis().add(StatusResource())
 
 
 @hooks.on_infra_shutdown(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types

@@ -15,6 +15,7 @@ from process_executor.settings import settings
 PYTHON = re.compile(r"python(3\.(?:9|1[0-4]))")
 PROVIDED = ("provided.al2023", "provided.al2")
 PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.base_prefix, sep='\\n')"
+PROBE_ANSWER = ("version", "prefix")
 PROBE_TIMEOUT_S = 10
 
 
@@ -109,6 +110,8 @@ def probe(program: str) -> tuple[str, Path, Path] | None:
         ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
+    if len(answer) != len(PROBE_ANSWER):
+        return None  # it ran, but it is no Python
     version, prefix = answer[0], Path(answer[1])
     for python in (prefix / "bin" / f"python{version}", prefix / "bin" / "python3"):
         if python.exists():

@@ -103,6 +103,10 @@ class Nursery:
         """Kill the environment of this keeper."""
         self._send({"do": "stop", "pid": pid})
 
+    def release(self, environment_id: str) -> None:
+        """Let go of what an environment keeps between its processes."""
+        self._send({"do": "release", "id": environment_id})
+
     def compile(self, folder: Path) -> None:
         """Have bytecode written beside a function's sources, in the background."""
         if self.runtime.is_python:

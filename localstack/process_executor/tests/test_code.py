@@ -1,0 +1,195 @@
+"""Where a function's code comes from: layers, hot-reloaded folders, custom runtimes, other versions of Python."""
+
+import os
+import subprocess
+
+import pytest
+from cloud import PYTHON, RUNTIMES, eventually, zipped
+from test_invocations import assert_error
+
+BOOTSTRAP = """#!/bin/sh
+api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+while true; do
+  headers=$(mktemp)
+  event=$(curl -sS -D "$headers" "$api/invocation/next")
+  id=$(grep -Fi Lambda-Runtime-Aws-Request-Id "$headers" | tr -d '[:space:]' | cut -d: -f2)
+  echo "handling $_HANDLER"
+  curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\\"custom\\": $event}"
+done
+"""
+
+
+@pytest.fixture
+def layer(cloud):
+    """Publishes a layer of these files."""
+    count = iter(range(100))
+
+    def publish(files):
+        name = f"layer-{os.urandom(4).hex()}-{next(count)}"
+        return cloud.awslambda.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)})["LayerVersionArn"]
+
+    return publish
+
+
+def test_layer_is_importable(cloud, layer):
+    """A module in a layer's python folder is found."""
+    arn = layer({"python/shared.py": "word = 'from the layer'\n"})
+    source = "import shared\ndef handler(event, context): return shared.word\n"
+    assert cloud.run(source, Layers=[arn]).json == "from the layer"
+
+
+def test_layers_are_merged_and_the_last_wins(cloud, layer):
+    """Several layers are one /opt."""
+    first = layer({"python/one.py": "word = 1\n", "python/both.py": "word = 'first'\n"})
+    second = layer({"python/two.py": "word = 2\n", "python/both.py": "word = 'second'\n"})
+    source = "import one, two, both\ndef handler(event, context): return [one.word, two.word, both.word]\n"
+    assert cloud.run(source, Layers=[first, second]).json == [1, 2, "second"]
+
+
+def test_layer_is_at_opt(staged_cloud):
+    """A layer's files are below /opt."""
+    content = {"ZipFile": zipped({"data/words.txt": "some words"})}
+    arn = staged_cloud.awslambda.publish_layer_version(LayerName="words", Content=content)["LayerVersionArn"]
+    source = "def handler(event, context): return open('/opt/data/words.txt').read()\n"
+    assert staged_cloud.run(source, Layers=[arn]).json == "some words"
+
+
+def test_function_overrides_the_runtimes_packages(cloud):
+    """A package in the zip comes before the runtime's own."""
+    files = {"app.py": "import boto3\ndef handler(event, context): return boto3.word\n", "boto3.py": "word = 'mine'\n"}
+    assert cloud.invoke(cloud.deploy(files)).json == "mine"
+
+
+@pytest.fixture
+def source_folder(cloud):
+    folder = cloud.folder / f"source-{os.urandom(4).hex()}"
+    folder.mkdir(mode=0o755)
+    return folder
+
+
+def test_hot_reloaded_function_runs_what_is_saved(cloud, source_folder):
+    """A change takes effect at the next invocation; without one the process stays."""
+    code = source_folder / "app.py"
+    template = "import os\nfrom package import part\ndef handler(event, context): return ['{}', part.word, os.getpid()]\n"
+    (source_folder / "package").mkdir()
+    (source_folder / "package" / "part.py").write_text("word = 'old'\n")
+    code.write_text(template.format("first"))
+    name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(source_folder)})
+    first = cloud.invoke(name).json
+    assert first[:2] == ["first", "old"]
+    assert cloud.invoke(name).json == first
+    code.write_text(template.format("other"))
+    assert cloud.invoke(name).json[:2] == ["other", "old"]
+    (source_folder / "package" / "part.py").write_text("word = 'new'\n")
+    assert cloud.invoke(name).json[:2] == ["other", "new"]
+
+
+def test_hot_reload_ignores_what_is_not_code(cloud, source_folder):
+    """Bytecode and editors' leavings do not restart a function; and it leaves none itself."""
+    (source_folder / "app.py").write_text("import os\ndef handler(event, context): return os.getpid()\n")
+    name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(source_folder)})
+    first = cloud.invoke(name).json
+    assert sorted(path.name for path in source_folder.iterdir()) == ["app.py"]
+    (source_folder / ".app.py.swp").write_text("")
+    (source_folder / "__pycache__").mkdir()
+    assert cloud.invoke(name).json == first
+
+
+def test_hot_reloaded_syntax_error_is_mended_by_saving(cloud, source_folder):
+    """A broken save is answered with its error, the next good one is served."""
+    code = source_folder / "app.py"
+    code.write_text("def handler(event, context): return 1\n")
+    name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(source_folder)})
+    assert cloud.invoke(name).json == 1
+    code.write_text("def handler(event, context) return 2\n")
+    assert cloud.invoke(name).json["errorType"] == "Runtime.UserCodeSyntaxError"
+    code.write_text("def handler(event, context): return 33\n")
+    assert cloud.invoke(name).json == 33
+
+
+def test_custom_runtime_runs_its_bootstrap(cloud):
+    """provided.al2023 talks to the Runtime API with curl."""
+    name = cloud.deploy({"bootstrap": BOOTSTRAP}, Runtime="provided.al2023", Handler="any.thing", MemorySize=256)
+    answers = [cloud.invoke(name, {"n": n}) for n in range(2)]
+    assert [answer.json for answer in answers] == [{"custom": {"n": 0}}, {"custom": {"n": 1}}]
+    assert "\nhandling any.thing\n" in answers[1].log
+
+
+def test_custom_runtime_from_a_layer_runs(cloud, layer):
+    """A bootstrap may come in a layer."""
+    arn = layer({"bootstrap": BOOTSTRAP})
+    name = cloud.deploy({"data": ""}, Runtime="provided.al2", Handler="h", Layers=[arn], MemorySize=256)
+    assert cloud.invoke(name, 7).json == {"custom": 7}
+
+
+def test_custom_runtime_without_bootstrap_is_an_invalid_entrypoint(cloud):
+    """Nothing to start: AWS's words."""
+    answer = cloud.invoke(cloud.deploy({"data": ""}, Runtime="provided.al2023", Handler="h"))
+    message = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+    assert_error(answer, "Runtime.InvalidEntrypoint", message)
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "problem"), [("no program", "exec format error"), ("#!/nowhere\n", "no such file or directory")]
+)
+def test_custom_runtime_that_cannot_be_executed_is_an_invalid_entrypoint(cloud, bootstrap, problem):
+    """The kernel's reason, in AWS's words."""
+    answer = cloud.invoke(cloud.deploy({"bootstrap": bootstrap}, Runtime="provided.al2023", Handler="h"))
+    assert_error(answer, "Runtime.InvalidEntrypoint", f"fork/exec /var/task/bootstrap: {problem}")
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_python_runtime_is_exactly_its_version(cloud, version):
+    """Each runtime by an interpreter of that minor version; one that is absent is named, never replaced."""
+    runtime = f"python{version}"
+    source = "import sys\ndef handler(event, context): return list(sys.version_info[:2])\n"
+    name = cloud.deploy(source, Runtime=runtime)
+    configuration = cloud.awslambda.get_function_configuration(FunctionName=name)
+    if configuration["State"] == "Failed":
+        assert runtime in configuration["StateReason"]
+        assert "Install" in configuration["StateReason"] or "install" in configuration["StateReason"]
+        if (RUNTIMES / runtime).exists() and version == "3.13":
+            pytest.fail(configuration["StateReason"])
+        pytest.skip(configuration["StateReason"])
+    assert cloud.invoke(name).json == [int(part) for part in version.split(".")]
+
+
+def test_runtime_that_needs_docker_says_so(cloud):
+    """Another runtime fails when the function is created, with what would run it."""
+    name = cloud.deploy({"index.rb": ""}, Runtime="ruby3.3", Handler="index.handler")
+    configuration = cloud.awslambda.get_function_configuration(FunctionName=name)
+    assert configuration["State"] == "Failed"
+    assert "The runtime ruby3.3 needs Docker" in configuration["StateReason"]
+    assert "LAMBDA_RUNTIME_EXECUTOR=docker" in configuration["StateReason"]
+
+
+def test_interpreter_of_another_version_is_not_taken(clouds):
+    """A configured interpreter that is not the runtime's version is refused by name."""
+    cloud = clouds(PROCESS_EXECUTOR_PYTHONS="python3.13=/bin/true")
+    name = cloud.deploy("def handler(event, context): pass")
+    reason = cloud.awslambda.get_function_configuration(FunctionName=name)["StateReason"]
+    assert "needs a Python 3.13 interpreter and none was found" in reason
+
+
+def test_setting_that_is_wrong_is_named_at_the_start():
+    """An unusable value ends in one sentence."""
+    if not PYTHON.exists():
+        pytest.skip("no LocalStack's interpreter")
+    program = "from process_executor.settings import settings; settings()"
+    answer = subprocess.run(
+        [PYTHON, "-c", program], env={"PROCESS_EXECUTOR_ISOLATION": "some"}, capture_output=True, text=True, check=False
+    )
+    assert answer.stderr.splitlines()[-1].endswith(
+        "PROCESS_EXECUTOR_ISOLATION=some: use one of auto, namespaces, user-namespaces, process."
+    )
+
+
+def test_update_of_the_code_takes_effect(cloud):
+    """New code, new environments."""
+    name = cloud.deploy("def handler(event, context): return 'old'")
+    assert cloud.invoke(name).json == "old"
+    archive = zipped({"app.py": "def handler(event, context): return 'new'"})
+    cloud.awslambda.update_function_code(FunctionName=name, ZipFile=archive)
+    eventually(lambda: cloud.invoke(name).json, lambda found: found == "new")
+
+

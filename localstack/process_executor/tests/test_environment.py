@@ -1,0 +1,248 @@
+"""What a function finds around it, and what it cannot reach."""
+
+import contextlib
+import re
+import uuid
+from pathlib import Path
+
+from cloud import eventually
+from test_invocations import assert_error
+
+VARIABLES = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",  # LocalStack's
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "LANG",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PWD",
+    "PYTHONPATH",
+    "SHLVL",
+    "TZ",
+    "_AWS_XRAY_DAEMON_ADDRESS",
+    "_AWS_XRAY_DAEMON_PORT",
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+}
+DUMP = "import os\ndef handler(event, context): return dict(os.environ)\n"
+
+
+def test_variables_are_awss_and_the_users(cloud):
+    """Nothing of the host's, nothing of the emulator's; the user's own on top."""
+    name = cloud.deploy(DUMP, Environment={"Variables": {"MINE": "42", "TZ": "Europe/Vienna"}}, MemorySize=256)
+    found = cloud.invoke(name).json
+    assert set(found) - {"TMPDIR"} == VARIABLES | {"MINE"}
+    assert (found["MINE"], found["TZ"]) == ("42", "Europe/Vienna")
+    assert found["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.13"
+    assert found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert found["AWS_LAMBDA_INITIALIZATION_TYPE"] == "on-demand"
+    assert found["LANG"] == "en_US.UTF-8"
+    assert found["_HANDLER"] == "app.handler"
+    assert re.match(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};", found["_X_AMZN_TRACE_ID"])
+
+
+def test_variables_name_awss_folders(staged_cloud):
+    """In a mount namespace, folders are where AWS has them."""
+    found = staged_cloud.run(DUMP).json
+    assert (found["LAMBDA_TASK_ROOT"], found["PWD"]) == ("/var/task", "/var/task")
+    assert found["LAMBDA_RUNTIME_DIR"] == found["PYTHONPATH"] == "/var/runtime"
+    assert found["PATH"] == "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+    assert found["LD_LIBRARY_PATH"] == f"/var/lang/lib:{libraries}"
+    assert "TMPDIR" not in found
+
+
+def test_interpreter_is_in_awss_place(staged_cloud):
+    """The interpreter is /var/lang's, the working directory the function's."""
+    source = "import os, sys\ndef handler(event, context): return [sys.executable, os.getcwd(), __file__, sys.path[:4]]\n"
+    assert staged_cloud.run(source).json == [
+        "/var/lang/bin/python3.13",
+        "/var/task",
+        "/var/task/app.py",
+        ["/var/task", "/opt/python/lib/python3.13/site-packages", "/opt/python", "/var/runtime"],
+    ]
+
+
+def test_sdk_reaches_localstack(cloud):
+    """boto3 is there and talks to LocalStack, as the function's role."""
+    source = "import boto3\ndef handler(event, context): return boto3.client('sts').get_caller_identity()['Arn']\n"
+    name = cloud.deploy(source, Timeout=30, MemorySize=256)
+    assert cloud.invoke(name).json == f"arn:aws:sts::000000000000:assumed-role/tests/{name}"
+
+
+def test_descriptors_are_the_functions_own(cloud):
+    """Nothing is inherited: the standard streams, the log, and its own connection to the Runtime API."""
+    source = """
+    import os
+    def handler(event, context):
+        links = {}
+        for fd in os.listdir("/proc/self/fd"):
+            try:
+                links[int(fd)] = os.readlink(f"/proc/self/fd/{fd}").split(":")[0]
+            except FileNotFoundError:
+                pass
+        return sorted(links.items())
+    """
+    found = dict(cloud.run(source).json)
+    assert found.pop(0) == "/dev/null"
+    assert (found.pop(1), found.pop(2), found.pop(62)) == ("pipe", "pipe", "pipe")
+    assert all(kind in ("socket", "pipe", "anon_inode") for kind in found.values())
+    assert len(found) <= 4
+
+
+def test_function_is_unprivileged(staged_cloud):
+    """Whoever LocalStack is, functions are nobody in particular."""
+    source = """
+    import os
+    def handler(event, context):
+        status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
+        return [os.getuid(), os.getgroups(), status["CapEff"].strip(), status["NoNewPrivs"].strip()]
+    """
+    uid, groups, capabilities, no_new_privileges = staged_cloud.run(source).json
+    assert uid != 0
+    assert 0 not in groups
+    assert int(capabilities, 16) == 0
+    assert no_new_privileges == "1"
+
+
+def test_host_is_out_of_sight(staged_cloud):
+    """No home, no state folder, no other processes."""
+    source = """
+    import os
+    def handler(event, context):
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return {"pids": len(pids), "home": os.listdir("/home") , "host": os.path.exists("/host/etc"),
+                "state": os.path.exists(event["folder"])}
+    """
+    found = staged_cloud.run(source, {"folder": str(staged_cloud.folder)}).json
+    assert found == {"pids": 2, "home": [], "host": False, "state": False}
+
+
+def test_code_cannot_be_written_to(staged_cloud):
+    """/var/task is read-only."""
+    found = staged_cloud.run("def handler(event, context): open('/var/task/new', 'w')\n").json
+    assert found["errorType"] == "OSError"
+    assert found["errorMessage"] == "[Errno 30] Read-only file system: '/var/task/new'"
+
+
+def test_tmp_is_private_and_kept_while_warm(cloud):
+    """/tmp is the environment's own, 0700, and survives from one invocation to the next, even a crash."""
+    source = """
+    import os, tempfile
+    def handler(event, context):
+        path = os.path.join(tempfile.gettempdir(), "kept")
+        known = os.path.exists(path)
+        open(path, "a").close()
+        return [known, oct(os.stat(tempfile.gettempdir()).st_mode)]
+    """
+    name = cloud.deploy(source)
+    assert [cloud.invoke(name).json for _ in range(2)] == [[False, "0o40700"], [True, "0o40700"]]
+    assert cloud.run(source).json[0] is False
+
+
+def test_tmp_is_limited_to_its_configured_size(staged_cloud):
+    """A full /tmp is the function's problem, in the kernel's words."""
+    source = """
+    def handler(event, context):
+        with open("/tmp/big", "wb") as file:
+            for _ in range(event["mb"]):
+                file.write(bytes(1 << 20))
+        return "fits"
+    """
+    name = staged_cloud.deploy(source, EphemeralStorage={"Size": 512}, MemorySize=1024, Timeout=30)
+    assert staged_cloud.invoke(name, {"mb": 500}).json == "fits"
+    found = staged_cloud.invoke(name, {"mb": 600}).json
+    assert (found["errorType"], found["errorMessage"]) == ("OSError", "[Errno 28] No space left on device")
+
+
+def test_fork_bomb_is_limited(staged_cloud):
+    """Processes run out for the function, not for LocalStack."""
+    source = """
+    import os, threading
+    def handler(event, context):
+        count = 0
+        try:
+            while True:
+                if os.fork() == 0:
+                    threading.Event().wait()
+                count += 1
+        except BlockingIOError:
+            return count
+    """
+    name = staged_cloud.deploy(source, Timeout=30, MemorySize=10240)
+    assert 100 < staged_cloud.invoke(name).json < 1024
+    staged_cloud.awslambda.delete_function(FunctionName=name)
+    assert staged_cloud.run("def handler(event, context): return 'served'").json == "served"
+
+
+def test_child_that_outlives_the_handler_goes_with_its_environment(cloud):
+    """The answer does not wait for it, and a session of its own does not save it."""
+    marker = str(uuid.uuid4().int)[:9]
+    source = """
+    import subprocess
+    def handler(event, context):
+        subprocess.Popen(["sleep", event], start_new_session=True)
+    """
+    name = cloud.deploy(source)
+    assert cloud.invoke(name, marker).error is None
+    assert sleeps(marker)
+    cloud.awslambda.delete_function(FunctionName=name)
+    eventually(lambda: sleeps(marker), lambda alive: not alive)
+
+
+def test_environment_of_a_deleted_function_is_stopped(cloud):
+    """Deleting a function ends its processes and takes it off the list."""
+    name = cloud.deploy("def handler(event, context): pass")
+    cloud.invoke(name)
+    process = Path(f"/proc/{cloud.environments(name)[0]['pid']}")
+    assert process.exists()
+    cloud.awslambda.delete_function(FunctionName=name)
+    eventually(lambda: (cloud.environments(name), process.exists()), lambda found: found == ([], False))
+
+
+def test_limit_of_open_files_is_awss(cloud):
+    """1,024 descriptors, as on AWS."""
+    source = "import resource\ndef handler(event, context): return resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+    assert cloud.run(source).json == [1024, 1024]
+
+
+def test_crash_does_not_lose_what_tmp_holds(cloud):
+    """A reset keeps /tmp, as AWS documents."""
+    source = """
+    import os, tempfile
+    def handler(event, context):
+        path = os.path.join(tempfile.gettempdir(), "kept")
+        known = os.path.exists(path)
+        open(path, "a").close()
+        if event:
+            os._exit(1)
+        return known
+    """
+    name = cloud.deploy(source)
+    assert_error(cloud.invoke(name, {"crash": True}), "Runtime.ExitError", "Runtime exited with error: exit status 1")
+    assert cloud.invoke(name).json is True
+
+
+def sleeps(seconds):
+    """Whether a process sleeps for exactly that long."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == f"sleep\0{seconds}\0".encode():
+                return True
+    return False

@@ -1,0 +1,197 @@
+"""What reaches CloudWatch Logs, LogType=Tail and the live file."""
+
+import json
+import re
+
+from cloud import eventually
+from test_invocations import UUID
+
+REPORT = (
+    r"REPORT RequestId: (?P<id>{uuid})\tDuration: [\d.]+ ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\t"
+    r"Max Memory Used: \d+ MB\t(?P<rest>.*)"
+).replace("{uuid}", UUID)
+
+
+def finished(events):
+    return any('"platform.report"' in event or event.startswith("REPORT ") for event in events)
+
+
+def test_log_of_a_first_invocation_has_all_lines(cloud):
+    """INIT_START, START, output, END and REPORT with the duration of the initialization, in that order."""
+    name = cloud.deploy("print('importing')\ndef handler(event, context): print('handling')\n")
+    cloud.invoke(name)
+    events = cloud.events(name, finished)
+    assert all(event.endswith("\n") for event in events)
+    first, *middle, end, report = [event.rstrip("\n") for event in events]
+    arn = "arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}"
+    assert re.fullmatch(rf"INIT_START Runtime Version: python:3\.13\.v\d+\tRuntime Version ARN: {arn}", first)
+    request_id = re.fullmatch(REPORT, report)["id"]
+    assert middle == ["importing", f"START RequestId: {request_id} Version: $LATEST", "handling"]
+    assert end == f"END RequestId: {request_id}"
+    assert re.fullmatch(r"Init Duration: [\d.]+ ms\t", re.fullmatch(REPORT, report)["rest"])
+
+
+def test_tail_has_the_invocation_without_init_start(cloud):
+    """LogType=Tail is the invocation's own log."""
+    answer = cloud.run("def handler(event, context): print('handling')")
+    start, output, end, report = answer.log_lines
+    assert re.fullmatch(f"START RequestId: {UUID} Version: \\$LATEST", start)
+    assert output == "handling"
+    assert re.fullmatch(f"END RequestId: {UUID}", end)
+    assert re.fullmatch(REPORT, report)
+
+
+def test_tail_is_the_last_four_kilobytes(cloud):
+    """A longer log is cut from its beginning."""
+    log = cloud.run("def handler(event, context): print('x' * 10_000)").log
+    assert len(log.encode()) == 4096
+    assert log.rstrip().splitlines()[-1].startswith("REPORT ")
+
+
+def test_report_of_a_warm_invocation_has_no_init_duration(cloud):
+    """Initialization is reported once."""
+    name = cloud.deploy("def handler(event, context): pass")
+    cloud.invoke(name)
+    assert "Init Duration" not in cloud.invoke(name).log
+
+
+def test_report_of_a_timeout_says_so(cloud):
+    """The new style: a status in REPORT, no line of its own."""
+    log = cloud.run("import threading\ndef handler(e, c): print('begun'); threading.Event().wait()", Timeout=1).log
+    _, output, _, report = log.splitlines()
+    assert output == "begun"
+    assert re.fullmatch(r"Init Duration: [\d.]+ ms\tStatus: timeout\t", re.fullmatch(REPORT, report)["rest"])
+    assert "\tDuration: 1000.00 ms\t" in report
+
+
+def test_report_of_a_crash_names_its_type(cloud):
+    """The new style: status and type of the error in REPORT."""
+    log = cloud.run("import os\ndef handler(event, context): os._exit(1)").log
+    rest = re.fullmatch(REPORT, log.splitlines()[-1])["rest"]
+    assert re.fullmatch(r"Init Duration: [\d.]+ ms\tStatus: error\tError Type: Runtime.ExitError\t", rest)
+
+
+def test_log_record_with_line_breaks_is_one_event(cloud):
+    """The runtime client frames its records, so a multi-line one stays whole; printed lines are events each."""
+    name = cloud.deploy(
+        "import logging\ndef handler(event, context):\n    print('a\\nb')\n    logging.warning('c\\nd')\n    print('e')\n"
+    )
+    cloud.invoke(name)
+    events = cloud.events(name, finished)
+    request_id = re.fullmatch(REPORT, events[-1].rstrip("\n"))["id"]
+    assert [event.rstrip("\n") for event in events[2:4]] == ["a", "b"]
+    assert re.fullmatch(rf"\[WARNING\]\t\S+Z\t{request_id}\tc\nd\n", events[4])
+    assert events[5] == "e\n"
+
+
+def test_traceback_of_a_failed_handler_is_one_event(cloud):
+    """As on AWS: [ERROR], the type, the message and the stack."""
+    name = cloud.deploy("def handler(event, context):\n    raise KeyError('missing')\n")
+    cloud.invoke(name)
+    error = next(event for event in cloud.events(name, finished) if event.startswith("[ERROR]"))
+    expected = (
+        "[ERROR] KeyError: 'missing'\nTraceback (most recent call last):\n"
+        "\u00a0\u00a0File \"/var/task/app.py\", line 2, in handler\n\u00a0\u00a0\u00a0\u00a0raise KeyError('missing')\n"
+    )
+    assert error == expected
+
+
+def test_output_without_a_newline_is_an_event(cloud):
+    """The last words count, newline or not."""
+    log = cloud.run("import sys\ndef handler(event, context): sys.stdout.write('no newline')").log
+    assert "\nno newline\nEND RequestId" in log
+
+
+def test_output_that_is_not_utf8_is_marked(cloud):
+    """Bytes that are no text are replaced, the rest is kept."""
+    log = cloud.run(r"import os" + "\ndef handler(event, context): os.write(1, b'caf\\xe9 \\xff ok\\n')").log
+    assert "\ncaf\ufffd \ufffd ok\n" in log
+
+
+def test_ten_megabytes_of_output_are_kept(cloud):
+    """Every line of a very talkative function arrives, in time."""
+    source = "def handler(event, context):\n    for n in range(10_000): print(f'{n:05}' + 'x' * 1_000)\n    return 'done'\n"
+    answer = cloud.run(source, Timeout=30)
+    assert answer.json == "done"
+    assert "\n09999" + "x" * 1000 + "\nEND" in answer.log
+
+
+def test_output_of_a_child_process_is_logged(cloud):
+    """What a function starts writes to the function's log."""
+    log = cloud.run("import os\ndef handler(event, context): os.system('echo from a child; echo and more >&2')").log
+    assert "\nfrom a child\nand more\nEND" in log
+
+
+def test_json_format_writes_platform_events(cloud):
+    """LogFormat JSON: the platform's events as AWS documents them."""
+    name = cloud.deploy("def handler(event, context): print('plain')", LoggingConfig={"LogFormat": "JSON"})
+    cloud.invoke(name)
+    events = cloud.events(name, finished)
+    init, start, output, report = (json.loads(event) if event.startswith("{") else event for event in events)
+    assert init["type"] == "platform.initStart"
+    assert init["record"]["runtimeVersion"].startswith("python:3.13.v")
+    assert (init["record"]["initializationType"], init["record"]["phase"]) == ("on-demand", "init")
+    assert start["type"] == "platform.start"
+    assert start["record"]["version"] == "$LATEST"
+    assert output == "plain\n"
+    assert (report["type"], report["record"]["status"]) == ("platform.report", "success")
+    keys = {"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB", "initDurationMs"}
+    assert set(report["record"]["metrics"]) == keys
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", each["time"]) for each in (init, start, report))
+
+
+def test_json_format_formats_the_functions_records(cloud):
+    """Log records are JSON objects with level, message and request id."""
+    source = "import logging\ndef handler(event, context): logging.getLogger('mine').warning('careful %s', 'now')\n"
+    answer = cloud.run(source, LoggingConfig={"LogFormat": "JSON"})
+    record = next(json.loads(line) for line in answer.log_lines if '"careful now"' in line)
+    assert (record["level"], record["message"], record["logger"]) == ("WARN", "careful now", "mine") or (
+        record["level"] == "WARNING"
+    )
+    assert re.fullmatch(UUID, record["requestId"])
+
+
+def test_application_log_level_filters_the_functions_records(cloud):
+    """ApplicationLogLevel is the root logger's level."""
+    source = """
+    import logging
+    def handler(event, context):
+        logging.debug("too detailed")
+        logging.info("also too detailed")
+        logging.error("just right")
+    """
+    config = {"LogFormat": "JSON", "ApplicationLogLevel": "ERROR", "SystemLogLevel": "INFO"}
+    log = cloud.run(source, LoggingConfig=config).log
+    assert "just right" in log
+    assert "too detailed" not in log
+
+
+def test_system_log_level_filters_the_platforms_events(cloud):
+    """SystemLogLevel WARN leaves out what went well, and keeps the report of a failure."""
+    config = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO"}
+    source = "import os\ndef handler(event, context):\n    print('said')\n    if event: os._exit(1)\n"
+    name = cloud.deploy(source, LoggingConfig=config)
+    assert cloud.invoke(name).log == "said\n"
+    report = json.loads(cloud.invoke(name, {"fail": 1}).log_lines[-1])
+    assert report["record"]["errorType"] == "Runtime.ExitError"
+
+
+def test_system_log_level_debug_adds_runtime_done(cloud):
+    """SystemLogLevel DEBUG has the runtime's own end too."""
+    config = {"LogFormat": "JSON", "SystemLogLevel": "DEBUG", "ApplicationLogLevel": "INFO"}
+    log = cloud.run("def handler(event, context): pass", LoggingConfig=config).log
+    assert [json.loads(line)["type"] for line in log.splitlines()] == ["platform.start", "platform.runtimeDone", "platform.report"]
+
+
+def test_live_file_shows_output_before_the_invocation_ends(cloud):
+    """What a function writes can be followed while it runs."""
+    import threading
+
+    source = "import threading\ndef handler(event, context):\n    print('early words')\n    threading.Event().wait(2)\n"
+    name = cloud.deploy(source)
+    thread = threading.Thread(target=cloud.invoke, args=[name])
+    thread.start()
+    live = cloud.folder / "functions.log"
+    eventually(lambda: live.read_text() if live.exists() else "", lambda text: f"{name} | early words\n" in text, 1.9)
+    assert cloud.environments(name)[0]["state"] == "invoking"
+    thread.join()

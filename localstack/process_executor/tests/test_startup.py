@@ -1,0 +1,106 @@
+"""Functions that do not start: each failure is AWS's, with the log that explains it."""
+
+import re
+
+import pytest
+from test_invocations import assert_error
+
+
+def test_error_at_import_is_answered_with_its_trace(cloud):
+    """An exception of the module reaches the caller of the first invocation."""
+    answer = cloud.run('raise Exception("Runtime startup fails")\n')
+    found = answer.json
+    assert answer.error == "Unhandled"
+    assert (found["errorType"], found["errorMessage"], found["requestId"]) == ("Exception", "Runtime startup fails", "")
+    assert found["stackTrace"][0].startswith('  File "/var/lang/lib/python3.13/importlib/__init__.py", line ')
+    last = '  File "/var/task/app.py", line 1, in <module>\n    raise Exception("Runtime startup fails")\n'
+    assert found["stackTrace"][-1] == last
+
+
+def test_error_at_import_is_in_the_log(cloud):
+    """The log says that the initialization failed, and why."""
+    log = cloud.run("print('begun')\n1 / 0\n").log
+    assert "begun\n" in log
+    assert re.search(r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\tStatus: error\tError Type: ZeroDivisionError\n", log)
+
+
+def test_error_at_import_is_tried_again_next_time(cloud):
+    """A function that failed to start is started anew for each invocation."""
+    name = cloud.deploy("raise ValueError('again')")
+    assert [cloud.invoke(name).json["errorMessage"] for _ in range(2)] == ["again", "again"]
+
+
+@pytest.mark.parametrize(
+    ("handler", "error_type", "message"),
+    [
+        ("nowhere.handler", "Runtime.ImportModuleError", "Unable to import module 'nowhere': No module named 'nowhere'"),
+        ("app.nothing", "Runtime.HandlerNotFound", "Handler 'nothing' missing on module 'app'"),
+        ("handler", "Runtime.MalformedHandlerName", "Bad handler 'handler': not enough values to unpack (expected 2, got 1)"),
+        ("sys.handler", "Runtime.BuiltInModuleConflict", "Cannot use built-in module sys as a handler module"),
+    ],
+)
+def test_handler_that_does_not_exist_is_named(cloud, handler, error_type, message):
+    """A wrong handler is answered in the runtime client's words."""
+    found = cloud.run("def handler(event, context): pass", Handler=handler).json
+    assert (found["errorType"], found["errorMessage"]) == (error_type, message)
+
+
+def test_syntax_error_is_shown_with_its_line(cloud):
+    """A module that is not Python says where."""
+    found = cloud.run("def handler(event, context:\n    pass\n").json
+    assert found["errorType"] == "Runtime.UserCodeSyntaxError"
+    assert found["errorMessage"].startswith("Syntax error in module 'app': ")
+    assert found["stackTrace"] == ['  File "/var/task/app.py" Line 1\n    def handler(event, context:\n']
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("sys.exit(0)", "Runtime exited without providing a reason"),
+        ("sys.exit(5)", "Runtime exited with error: exit status 5"),
+        ("os._exit(6)", "Runtime exited with error: exit status 6"),
+        ("os.abort()", "Runtime exited with error: signal: aborted"),
+    ],
+)
+def test_exit_at_import_is_answered(cloud, statement, message):
+    """A module that ends the process is reported with how."""
+    assert_error(cloud.run(f"import os, sys\n{statement}\n"), "Runtime.ExitError", message)
+
+
+def test_import_that_hangs_runs_into_the_functions_timeout(cloud_of_short_inits):
+    """When the time for initialization is over, it is tried again within the function's own timeout."""
+    answer = cloud_of_short_inits.run("import threading\nthreading.Event().wait()\n", Timeout=1)
+    assert_error(answer, "Sandbox.Timedout", "Task timed out after 1.00 seconds")
+    assert "Phase: init\tStatus: timeout" in answer.log
+    assert "Phase: invoke\tStatus: timeout" in answer.log
+
+
+def test_slow_import_is_given_its_time(cloud_of_short_inits):
+    """A module too slow for the initialization is served once it fits into the function's timeout."""
+    source = "import threading\nthreading.Event().wait(1.4)\ndef handler(event, context): return 'served'\n"
+    assert cloud_of_short_inits.run(source, Timeout=10).json == "served"
+
+
+WRAPPER = '#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n'
+WRAPPED = "import os\ndef handler(event, context): return os.environ.get('WRAPPED')\n"
+
+
+def test_wrapper_starts_the_runtime(cloud):
+    """AWS_LAMBDA_EXEC_WRAPPER gets the runtime's command as its arguments."""
+    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
+    name = cloud.deploy({"app.py": WRAPPED, "wrapper": WRAPPER}, Environment=variables)
+    assert cloud.invoke(name).json == "4"
+
+
+def test_wrapper_that_is_missing_is_exit_status_127(cloud):
+    """As a shell answers for a command that it does not find."""
+    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/nothing"}}
+    answer = cloud.run(WRAPPED, Environment=variables)
+    assert_error(answer, "Runtime.ExitError", "Runtime exited with error: exit status 127")
+
+
+def test_zip_that_is_none_is_refused(cloud):
+    """Code that is not an archive never becomes a function."""
+    error = cloud.awslambda.exceptions.InvalidParameterValueException
+    with pytest.raises(error, match="Could not unzip uploaded file"):
+        cloud.create({"ZipFile": b"no archive"})
