@@ -37,6 +37,16 @@ def test_token_that_ends_is_renewed_unnoticed(signed_in, text, without):
     assert kept(board)["accessToken"]["accessToken"] != former
 
 
+def test_sign_in_that_ended_while_away_is_told(signed_in):
+    """Somebody who comes back too late learns why they have to sign in again."""
+    board = signed_in(ALICE)
+    age(board, without="refreshToken")
+    board.page.context.clear_cookies()
+    board.page.reload()
+    expect(board.problem).to_contain_text("Your sign-in has ended")
+    expect(board.gate.username).to_be_visible()
+
+
 def test_sign_in_that_ended_is_told_and_the_text_stays(signed_in, text):
     """When the issuer renews no more, the page says so and asks for the password again; the text is not lost."""
     board = signed_in(ALICE)

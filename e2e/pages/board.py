@@ -23,7 +23,7 @@ class Board:
         self.status = self.region.get_by_role("status")
         self.token = page.get_by_role("region", name="Your token")
         self.engine = page.get_by_role("navigation", name="Engine of the sign-in widget").locator("[aria-current]")
-        self.wire = page.get_by_role("region", name="What went over the wire")
+        self.wire = page.get_by_role("region", name="On the wire")
         self.request = self.wire.get_by_label("Request")
         self.answer = self.wire.get_by_label("Answer")
 

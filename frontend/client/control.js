@@ -15,6 +15,8 @@ class Page {
   #next = null;
   #draftId = crypto.randomUUID();
   #canSignIn = false;
+  #turn = Promise.resolve();
+  #waiting = 0;
 
   constructor(config) {
     this.#config = config;
@@ -44,7 +46,8 @@ class Page {
     part("refresh").addEventListener("click", () => this.#refresh());
     part("earlier").addEventListener("click", () => this.#showEarlier());
     part("sign-out").addEventListener("click", (event) => {
-      event.target.disabled = true;
+      if (isOff(event.target)) return;
+      setOff(event.target, true);
       status("Signing out …");
       this.#session.signOut();
     });
@@ -69,6 +72,7 @@ class Page {
       return;
     }
     if (signedOut) status(`You are signed out, ${signedOut}.`);
+    else if (this.#session.hasEnded) this.#tellThatItEnded();
     await this.#openGate();
   }
 
@@ -86,8 +90,9 @@ class Page {
       this.#cannotSignIn(error);
       return;
     }
-    await this.#enter();
+    const entered = this.#enter();
     part("message").focus();
+    await entered;
   }
 
   #onlyFromItsOwnAddress() {
@@ -121,9 +126,18 @@ class Page {
     await this.#refresh();
   }
 
-  /** Leave the board to a person whose sign-in has ended; what they were writing stays. */
-  async #sendBackToGate(title, text) {
-    showProblem(part("board-problem"), { title, text, action: signInAction() });
+  #tellThatItEnded() {
+    const text = "The issuer did not renew your token. Sign in again; your text stays.";
+    showProblem(part("board-problem"), { title: "Your sign-in has ended", text, action: signInAction() });
+  }
+
+  #sendBackAtTheEnd() {
+    this.#tellThatItEnded();
+    return this.#sendBackToGate();
+  }
+
+  /** Show the gate to a person whose sign-in has ended; what they were writing stays. */
+  async #sendBackToGate() {
     this.#session.forget();
     part("refresh").hidden = true;
     await this.#openGate();
@@ -137,6 +151,7 @@ class Page {
   }
 
   async #post() {
+    if (isOff(part("post-button"))) return;
     const field = part("message");
     const text = field.value.trim();
     field.removeAttribute("aria-invalid");
@@ -152,7 +167,7 @@ class Page {
       });
       return;
     }
-    await this.#busy("Posting …", async (token) => {
+    await this.#inTurn(part("post-button"), "Posting …", async (token) => {
       const answer = await this.#messages.post(token, text, this.#draftId);
       this.#draftId = crypto.randomUUID();
       field.value = "";
@@ -165,14 +180,14 @@ class Page {
   }
 
   async #refresh() {
-    await this.#busy("Getting the messages …", async (token) => {
+    await this.#inTurn(part("refresh"), "Getting the messages …", async (token) => {
       this.#show(await this.#messages.list(token));
       status(this.#shown.length === 1 ? "1 message." : `${this.#shown.length} messages.`);
     });
   }
 
   async #showEarlier() {
-    await this.#busy("Getting earlier messages …", async (token) => {
+    await this.#inTurn(part("earlier"), "Getting earlier messages …", async (token) => {
       const answer = await this.#messages.list(token, { cursor: this.#next });
       this.#shown = merged(answer.messages, this.#shown);
       this.#next = answer.next;
@@ -184,39 +199,49 @@ class Page {
 
   /** Look for other people's messages now and then, while somebody is looking and nothing else goes on. */
   async #refreshQuietly() {
-    if (document.hidden || part("person").hidden || part("post-button").disabled) return;
+    if (document.hidden || part("person").hidden || this.#waiting) return;
     try {
       const { token, hasEnded } = await this.#token();
-      if (hasEnded) await this.#sendBackToGate(...SIGN_IN_ENDED);
+      if (hasEnded) this.#sendBackAtTheEnd();
       else if (token) this.#show(await this.#messages.list(token, { quietly: true }));
     } catch {
       // The next one may do better; a person who wants to know presses Refresh.
     }
   }
 
-  /** Do one thing with the API, with its button off meanwhile, and show why it failed if it does. */
-  async #busy(doing, work) {
-    const buttons = [part("post-button"), part("refresh"), part("earlier")];
-    for (const button of buttons) button.disabled = true;
-    status(doing);
-    try {
-      const { token, hasEnded } = await this.#token();
-      if (hasEnded) this.#sendBackToGate(...SIGN_IN_ENDED);
-      else await work(token);
-      clearStatusIf(doing);
-    } catch (error) {
-      status("");
-      this.#explain(error);
-    } finally {
-      for (const button of buttons) button.disabled = false;
-    }
+  /**
+   * Do one thing with the API after the ones before it, and show why it failed if it does. The button that started it
+   * is off meanwhile, but keeps the focus.
+   */
+  #inTurn(button, doing, work) {
+    if (isOff(button)) return this.#turn;
+    setOff(button, true);
+    this.#waiting += 1;
+    this.#turn = this.#turn.then(async () => {
+      status(doing);
+      try {
+        const { token, hasEnded } = await this.#token();
+        if (hasEnded) this.#sendBackAtTheEnd();
+        else await work(token);
+        clearStatusIf(doing);
+      } catch (error) {
+        status("");
+        this.#explain(error);
+      } finally {
+        setOff(button, false);
+        this.#waiting -= 1;
+      }
+    });
+    return this.#turn;
   }
 
   #explain(error) {
     const place = part("board-problem");
     const isSignedIn = !part("person").hidden;
     if (error instanceof Refusal && error.status === 401 && isSignedIn) {
-      this.#sendBackToGate("The API accepts your token no longer", `${verdictOf(error)} Sign in again; your text stays.`);
+      const text = `${verdictOf(error)} Your text stays.`;
+      showProblem(place, { title: "The API no longer accepts your token", text, action: signInAction() });
+      this.#sendBackToGate();
     } else if (error instanceof Refusal && error.status === 401) {
       const action = this.#canSignIn ? signInAction() : undefined;
       const text = `${verdictOf(error)} Sign in, then post it again; your text stays.`;
@@ -249,11 +274,10 @@ class Page {
 
   #countBytes() {
     const bytes = bytesOf(part("message").value.trim());
-    part("message-count").textContent = bytes > MESSAGE_LIMIT_BYTES * 0.8 ? `${bytes} of ${MESSAGE_LIMIT_BYTES} bytes.` : "";
+    part("message-count").textContent =
+      bytes > MESSAGE_LIMIT_BYTES * 0.8 ? `${bytes} of ${MESSAGE_LIMIT_BYTES} bytes.` : "";
   }
 }
-
-const SIGN_IN_ENDED = ["Your sign-in has ended", "The issuer renews your token no longer. Sign in again; your text stays."];
 
 function signInAction() {
   return {
@@ -279,6 +303,15 @@ function compare(one, other) {
 
 function bytesOf(text) {
   return new TextEncoder().encode(text).length;
+}
+
+function isOff(button) {
+  return button.getAttribute("aria-disabled") === "true";
+}
+
+function setOff(button, off) {
+  if (off) button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
 }
 
 function status(text) {

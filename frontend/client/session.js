@@ -28,6 +28,8 @@ export class Session {
   #options;
   #client;
   #widget;
+  /** Whether the sign-in that an earlier visit left could not be renewed. */
+  hasEnded = false;
 
   constructor(config, engine, widgetFiles) {
     this.#config = config;
@@ -52,8 +54,20 @@ export class Session {
     }
     this.#widget = new globalThis.OktaSignIn(this.#options);
     this.#client = this.#widget.authClient;
+    this.#dropForeignTokens();
     await this.#finishRedirect();
-    return (await this.token()) !== null;
+    const wasKept = this.isKept;
+    const isSignedIn = (await this.token()) !== null;
+    this.hasEnded = wasKept && !isSignedIn;
+    return isSignedIn;
+  }
+
+  /** Tokens of another issuer or client, from when this page was set up otherwise, are nobody's sign-in here. */
+  #dropForeignTokens() {
+    const { accessToken } = this.#client.tokenManager.getTokensSync();
+    const { iss, cid = this.#config.clientId } = accessToken?.claims ?? {};
+    if (accessToken && (iss !== this.#config.issuer || cid !== this.#config.clientId))
+      this.#client.tokenManager.clear();
   }
 
   async #finishRedirect() {

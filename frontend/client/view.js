@@ -37,7 +37,18 @@ export function clearProblem(place) {
 export function showMessages(messages, ownSubject) {
   const scroller = part("scroller");
   const wasAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 48;
-  part("messages").replaceChildren(...messages.map((message) => messageItem(message, message.author === ownSubject)));
+  const list = part("messages");
+  const shown = new Map(Array.from(list.children, (item) => [item.dataset.key, item]));
+  const items = messages.map((message) => {
+    const isOwn = message.author === ownSubject;
+    const key = `${isOwn ? "own" : "other"} ${message.id}`;
+    return shown.get(key) ?? messageItem(message, isOwn, key);
+  });
+  // Only what is new is put in: what stands there keeps a reader's selection and is not announced again.
+  for (const [index, item] of items.entries()) {
+    if (list.children[index] !== item) list.insertBefore(item, list.children[index] ?? null);
+  }
+  while (list.children.length > items.length) list.lastElementChild.remove();
   part("empty").hidden = messages.length > 0;
   if (wasAtEnd) scroller.scrollTop = scroller.scrollHeight;
   // A region that scrolls must be reachable by keyboard, and one that doesn't should not be.
@@ -45,7 +56,7 @@ export function showMessages(messages, ownSubject) {
   else scroller.removeAttribute("tabindex");
 }
 
-function messageItem({ author, text, created_at: createdAt }, isOwn) {
+function messageItem({ author, text, created_at: createdAt }, isOwn, key) {
   const head = element(
     "p",
     "byline",
@@ -56,6 +67,7 @@ function messageItem({ author, text, created_at: createdAt }, isOwn) {
   const body = element("p", "text", text);
   body.dir = "auto";
   const item = element("li", isOwn ? "message own" : "message");
+  item.dataset.key = key;
   item.append(avatar(author), element("div", "bubble", head, body));
   return item;
 }

@@ -1,5 +1,6 @@
 """What the page shows when what it depends on is not there: each time what happened, why, and the next step."""
 
+import json
 import urllib.parse
 
 import pytest
@@ -74,6 +75,19 @@ def test_page_says_so_when_the_issuer_sends_back_an_error(page, start, real_widg
     page.goto(f"{server.url}/?error=access_denied&error_description=%3Cb%3ENot+assigned%3C/b%3E&state=1")
     expect(problem(page, "The issuer did not sign you in")).to_contain_text("<b>Not assigned</b>")
     expect(page).to_have_url(f"{server.url}/")
+
+
+def test_tokens_of_another_issuer_are_dropped(page, start, real_widget_dir, silent_issuer):
+    """What another set-up of the page left at this address is nobody's sign-in here, and is never sent anywhere."""
+    server = start(WIDGET_DIR=real_widget_dir, OKTA_ISSUER=silent_issuer)
+    claims = {"iss": "http://localhost:1/oauth2/default", "cid": "0oatestbed", "sub": "alice@example.com"}
+    token = {"accessToken": "e30.e30.e30", "claims": claims, "expiresAt": 2**33, "scopes": [], "tokenType": "Bearer"}
+    token |= {"authorizeUrl": "http://localhost:1/", "userinfoUrl": "http://localhost:1/"}
+    page.goto(f"{server.url}/healthz")
+    page.evaluate("kept => localStorage.setItem('okta-token-storage', kept)", json.dumps({"accessToken": token}))
+    page.goto(server.url)
+    expect(problem(page, "The issuer does not answer")).to_be_visible()
+    assert json.loads(page.evaluate("localStorage.getItem('okta-token-storage')")) == {}
 
 
 def test_page_says_so_when_the_api_does_not_answer(page, board):
