@@ -105,7 +105,9 @@ class _Section:
     def text(self, name: str, default: str | None = None) -> str:
         value = self.value(name, default)
         if value is None:
-            raise self.error(name, f"{self.what} lacks {name!r}.")
+            close = difflib.get_close_matches(name, self._nodes, 1)
+            instead = f", but has {close[0]!r}" if close else ""
+            raise self.error(close[0] if close else name, f"{self.what} lacks {name!r}{instead}.")
         if not isinstance(value, str):
             raise self.error(name, f"{name!r} of {self.what} must be text; quote it.")
         return value

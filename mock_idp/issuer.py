@@ -31,7 +31,7 @@ class Issuer:
         self.keys = KeyStore(settings.state_dir)
         self.default = Namespace("", self.config, self.keys)
         self._named: OrderedDict[str, tuple[float, Namespace]] = OrderedDict()
-        self.started = time.time()
+        self.ca_pem = b""
 
     def _load(self) -> Config:
         variables = {"FRONTEND_URL": self.settings.frontend_url, "IDP_PUBLIC_URL": self.public_url}

@@ -74,3 +74,17 @@ class Health(BaseHandler):
     def get(self) -> None:
         """Answer 200 with a status."""
         self.write_json({"status": "ok"})
+
+
+class AuthorityCertificate(BaseHandler):
+    """The generated CA that clients of the https port must trust."""
+
+    captured = False
+    faultable = False
+
+    def get(self) -> None:
+        """Answer the certificate in PEM, or 404 when https is off."""
+        if not self.issuer.ca_pem:
+            raise OktaError("E0000007", summary="Not found: https is off; set IDP_TLS_PORT")
+        self.set_header("Content-Type", "application/x-pem-file")
+        self.write(self.issuer.ca_pem)

@@ -215,16 +215,18 @@ function logRow(record) {
 async function follow() {
   const log = part("log");
   let after = 0;
+  let waitS = 0;
   let empty = true;
   for (;;) {
     try {
-      const { requests, last } = await call("GET", `requests?after=${after}&wait_s=${after ? WAIT_S : 0}`);
+      const { requests, last } = await call("GET", `requests?after=${after}&wait_s=${waitS}`);
+      waitS = WAIT_S;
       part("live").classList.add("on");
       if (empty && requests.length) log.replaceChildren();
       empty &&= requests.length === 0;
       for (const record of requests) log.prepend(logRow(record));
       while (log.children.length > SHOWN_REQUESTS) log.lastChild.remove();
-      after = Math.max(last, 1);
+      after = last;
     } catch {
       part("live").classList.remove("on");
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import itertools
 import json
+import re
 import secrets
 import subprocess
 from dataclasses import dataclass, field
@@ -101,12 +102,21 @@ class RunningIssuer:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if "issuer http" not in line:
-            process.kill()
-            raise AssertionError(f"the issuer did not start: {line}{process.stdout.read()}")
-        self.origin = line.split("issuer ", 1)[1].split("/oauth2/", 1)[0]
+        self._printed: list[str] = []
+        self.line = self.wait_for_line("mock_idp: issuer http")
+        where = re.search(r"issuer (\S+)/oauth2/default(?:, https (\S+)/oauth2/default)?", self.line)
+        assert where is not None
+        self.origin, self.tls_origin = where.group(1), where.group(2)
+
+    def wait_for_line(self, text: str) -> str:
+        """Read the output up to a line; fail, with what was printed, when it ends before."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._printed.append(line)
+            if text in line:
+                return line
+        self.process.wait(timeout=10)
+        raise AssertionError(f"the issuer ended without saying {text!r}: {''.join(self._printed)}")
 
     def __enter__(self) -> Self:
         return self
@@ -116,9 +126,11 @@ class RunningIssuer:
 
     def stop(self) -> str:
         """End the process and return what it printed."""
-        self.process.terminate()
-        output, _ = self.process.communicate(timeout=10)
-        return output
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self.process.terminate()
+            output, _ = self.process.communicate(timeout=10)
+            self._printed.append(output)
+        return "".join(self._printed)
 
     def browser(self, *, shared: bool = False) -> Browser:
         """Return a browser, in a fresh namespace unless it is to share the default one."""

@@ -1,0 +1,91 @@
+"""Starting and stopping the issuer's server: sockets, https beside http, one issuer behind both."""
+
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from mock_idp.app import make_app
+from mock_idp.issuer import Issuer
+from mock_idp.settings import Settings, SettingsError
+
+_MAX_REQUEST_BYTES = 1024 * 1024
+_IDLE_S = 75
+log = logging.getLogger("mock_idp")
+
+
+def listen(bind: str, port: int, setting: str) -> list[socket.socket]:
+    """Open the listening sockets.
+
+    Raises:
+        SettingsError: the port is taken or the address is not this machine's.
+    """
+    try:
+        return bind_sockets(port, address=bind)
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {bind} port {port}: {error.strerror}. Set {setting} or BIND to something free."
+        ) from error
+
+
+class IssuerServer:
+    """An issuer that listens.
+
+    Args:
+        settings: from the environment, or a test's own.
+
+    Raises:
+        SettingsError, ConfigError, KeyStoreError: it cannot start; the text says why.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        sockets = listen(settings.bind, settings.port, "IDP_PORT")
+        port = sockets[0].getsockname()[1]
+        tls_sockets: list[socket.socket] = []
+        tls_url = ""
+        if settings.tls_port:
+            tls_sockets = listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT")
+            tls_url = settings.tls_public_url or f"https://localhost:{tls_sockets[0].getsockname()[1]}"
+        self.issuer = Issuer(settings, settings.public_url or f"http://localhost:{port}", tls_url)
+        self.issuer.default.ring(self.issuer.default.servers["default"])
+        app = make_app(self.issuer)
+        options: dict[str, Any] = {"max_body_size": _MAX_REQUEST_BYTES, "idle_connection_timeout": _IDLE_S}
+        self._servers = [HTTPServer(app, **options)]
+        self._servers[0].add_sockets(sockets)
+        if tls_sockets:
+            context = _tls_context(self.issuer, settings.state_dir, tls_url)
+            self._servers.append(HTTPServer(app, ssl_options=context, **options))
+            self._servers[1].add_sockets(tls_sockets)
+
+    def describe(self) -> str:
+        """Return the line that says where it is; whoever starts it waits for that line."""
+        issuer = self.issuer
+        tls = f", https {issuer.tls_public_url}/oauth2/default" if issuer.tls_public_url else ""
+        return f"mock_idp: issuer {issuer.public_url}/oauth2/default{tls}, console {issuer.public_url}/"
+
+    async def stop(self) -> None:
+        """Close sockets and connections."""
+        for server in self._servers:
+            server.stop()
+            await server.close_all_connections()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+def _tls_context(issuer: Issuer, state_dir: Path, tls_url: str) -> ssl.SSLContext:
+    # Imported only where https is asked for: certificates cost a tenth of the start-up time.
+    from mock_idp.certificates import CertificateAuthority  # noqa: PLC0415
+
+    authority = CertificateAuthority(state_dir)
+    issuer.ca_pem = authority.pem
+    host = urlsplit(tls_url).hostname or "localhost"
+    return authority.server_context(list(dict.fromkeys([host, "localhost", "127.0.0.1", "::1", "mock-idp"])))
