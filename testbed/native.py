@@ -200,6 +200,7 @@ class NativeStack:
                 "IDP_PUBLIC_URL": settings.idp_url,
                 "IDP_STATE_DIR": str(self._folder / "mock-idp"),
                 "FRONTEND_URL": settings.frontend_url,
+                "API_URL": settings.api_url,
             },
             health_url=f"http://{settings.local_host}:{settings.idp_port}/healthz",
             sources=(ROOT / "mock_idp",),
