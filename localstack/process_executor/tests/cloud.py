@@ -65,6 +65,7 @@ class Cloud:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
+            "PYENV_ROOT": os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv"),
             "TMPDIR": str(self.folder / "tmp"),
             "XDG_CACHE_HOME": str(self.folder / "cache"),
             "FILESYSTEM_ROOT": str(self.folder / "files"),

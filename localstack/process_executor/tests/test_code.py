@@ -26,7 +26,9 @@ def layer(cloud):
 
     def publish(files):
         name = f"layer-{os.urandom(4).hex()}-{next(count)}"
-        return cloud.awslambda.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)})["LayerVersionArn"]
+        return cloud.awslambda.publish_layer_version(LayerName=name, Content={"ZipFile": zipped(files)})[
+            "LayerVersionArn"
+        ]
 
     return publish
 
@@ -70,7 +72,9 @@ def source_folder(cloud):
 def test_hot_reloaded_function_runs_what_is_saved(cloud, source_folder):
     """A change takes effect at the next invocation; without one the process stays."""
     code = source_folder / "app.py"
-    template = "import os\nfrom package import part\ndef handler(event, context): return ['{}', part.word, os.getpid()]\n"
+    template = (
+        "import os\nfrom package import part\ndef handler(event, context): return ['{}', part.word, os.getpid()]\n"
+    )
     (source_folder / "package").mkdir()
     (source_folder / "package" / "part.py").write_text("word = 'old'\n")
     code.write_text(template.format("first"))
@@ -191,5 +195,3 @@ def test_update_of_the_code_takes_effect(cloud):
     archive = zipped({"app.py": "def handler(event, context): return 'new'"})
     cloud.awslambda.update_function_code(FunctionName=name, ZipFile=archive)
     eventually(lambda: cloud.invoke(name).json, lambda found: found == "new")
-
-

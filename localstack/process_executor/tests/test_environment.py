@@ -70,7 +70,9 @@ def test_variables_name_awss_folders(staged_cloud):
 
 def test_interpreter_is_in_awss_place(staged_cloud):
     """The interpreter is /var/lang's, the working directory the function's."""
-    source = "import os, sys\ndef handler(event, context): return [sys.executable, os.getcwd(), __file__, sys.path[:4]]\n"
+    source = (
+        "import os, sys\ndef handler(event, context): return [sys.executable, os.getcwd(), __file__, sys.path[:4]]\n"
+    )
     assert staged_cloud.run(source).json == [
         "/var/lang/bin/python3.13",
         "/var/task",

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import urllib.request
 
 import pytest
 
@@ -56,7 +57,9 @@ def test_context_tells_the_function_about_itself(cloud):
 
 def test_client_context_reaches_the_function(cloud):
     """The caller's client context is the function's."""
-    source = "def handler(event, context): return [context.client_context.custom, context.client_context.client.app_title]"
+    source = (
+        "def handler(event, context): return [context.client_context.custom, context.client_context.client.app_title]"
+    )
     context = {"custom": {"foo": "bar"}, "client": {"app_title": "tests"}, "env": {"fizz": "buzz"}}
     encoded = base64.b64encode(json.dumps(context).encode()).decode()
     answer = cloud.invoke(cloud.deploy(source), ClientContext=encoded)
@@ -86,7 +89,9 @@ def test_handler_error_leaves_the_environment_warm(cloud):
 
 def test_timeout_is_answered_and_a_new_process_serves_next(cloud):
     """A handler over its time is killed; the next invocation gets a fresh environment."""
-    source = "import os, threading\ndef handler(event, context):\n    if event: threading.Event().wait()\n    return 'served'\n"
+    source = (
+        "import threading\ndef handler(event, context):\n    if event: threading.Event().wait()\n    return 'served'\n"
+    )
     name = cloud.deploy(source, Timeout=1)
     assert_error(cloud.invoke(name, {"hang": True}), "Sandbox.Timedout", "Task timed out after 1.00 seconds")
     assert cloud.invoke(name).json == "served"
@@ -107,7 +112,8 @@ def test_timeout_is_answered_and_a_new_process_serves_next(cloud):
 )
 def test_exit_during_an_invocation_is_answered(cloud, statement, message):
     """However the process ends, the caller is told, and the next invocation is served."""
-    source = f"import ctypes, os, signal, sys\ndef handler(event, context):\n    if event: {statement}\n    return 'served'\n"
+    modules = "import ctypes, os, signal, sys"
+    source = f"{modules}\ndef handler(event, context):\n    if event: {statement}\n    return 'served'\n"
     name = cloud.deploy(source)
     assert_error(cloud.invoke(name, {"end": True}), "Runtime.ExitError", message)
     assert cloud.invoke(name).json == "served"
@@ -115,7 +121,8 @@ def test_exit_during_an_invocation_is_answered(cloud, statement, message):
 
 def test_memory_over_the_limit_is_answered(cloud):
     """More memory than configured ends the environment, with AWS's answer."""
-    source = "def handler(event, context):\n    if event: kept = [bytearray(1 << 20) for _ in range(400)]\n    return 'served'\n"
+    growing = "kept = [bytearray(1 << 20) for _ in range(400)]"
+    source = f"def handler(event, context):\n    if event: {growing}\n    return 'served'\n"
     name = cloud.deploy(source, MemorySize=128)
     answer = cloud.invoke(name, {"grow": True})
     assert_error(answer, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
@@ -174,8 +181,6 @@ def test_version_is_named_to_the_function_and_the_caller(cloud):
 
 def test_function_url_is_served(cloud):
     """Function URLs are LocalStack's, unchanged by the executor."""
-    import urllib.request
-
     name = cloud.deploy("def handler(event, context): return {'statusCode': 202, 'body': event['rawPath']}")
     url = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
     host = re.sub("https?://", "", url).rstrip("/")

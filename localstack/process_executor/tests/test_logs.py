@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 from cloud import eventually
 from test_invocations import UUID
@@ -73,9 +74,13 @@ def test_report_of_a_crash_names_its_type(cloud):
 
 def test_log_record_with_line_breaks_is_one_event(cloud):
     """The runtime client frames its records, so a multi-line one stays whole; printed lines are events each."""
-    name = cloud.deploy(
-        "import logging\ndef handler(event, context):\n    print('a\\nb')\n    logging.warning('c\\nd')\n    print('e')\n"
-    )
+    name = cloud.deploy("""
+    import logging
+    def handler(event, context):
+        print('a\\nb')
+        logging.warning('c\\nd')
+        print('e')
+    """)
     cloud.invoke(name)
     events = cloud.events(name, finished)
     request_id = re.fullmatch(REPORT, events[-1].rstrip("\n"))["id"]
@@ -110,7 +115,9 @@ def test_output_that_is_not_utf8_is_marked(cloud):
 
 def test_ten_megabytes_of_output_are_kept(cloud):
     """Every line of a very talkative function arrives, in time."""
-    source = "def handler(event, context):\n    for n in range(10_000): print(f'{n:05}' + 'x' * 1_000)\n    return 'done'\n"
+    source = (
+        "def handler(event, context):\n    for n in range(10_000): print(f'{n:05}' + 'x' * 1_000)\n    return 'done'\n"
+    )
     answer = cloud.run(source, Timeout=30)
     assert answer.json == "done"
     assert "\n09999" + "x" * 1000 + "\nEND" in answer.log
@@ -180,13 +187,15 @@ def test_system_log_level_debug_adds_runtime_done(cloud):
     """SystemLogLevel DEBUG has the runtime's own end too."""
     config = {"LogFormat": "JSON", "SystemLogLevel": "DEBUG", "ApplicationLogLevel": "INFO"}
     log = cloud.run("def handler(event, context): pass", LoggingConfig=config).log
-    assert [json.loads(line)["type"] for line in log.splitlines()] == ["platform.start", "platform.runtimeDone", "platform.report"]
+    assert [json.loads(line)["type"] for line in log.splitlines()] == [
+        "platform.start",
+        "platform.runtimeDone",
+        "platform.report",
+    ]
 
 
 def test_live_file_shows_output_before_the_invocation_ends(cloud):
     """What a function writes can be followed while it runs."""
-    import threading
-
     source = "import threading\ndef handler(event, context):\n    print('early words')\n    threading.Event().wait(2)\n"
     name = cloud.deploy(source)
     thread = threading.Thread(target=cloud.invoke, args=[name])

@@ -21,7 +21,9 @@ def test_error_at_import_is_in_the_log(cloud):
     """The log says that the initialization failed, and why."""
     log = cloud.run("print('begun')\n1 / 0\n").log
     assert "begun\n" in log
-    assert re.search(r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\tStatus: error\tError Type: ZeroDivisionError\n", log)
+    assert re.search(
+        r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\tStatus: error\tError Type: ZeroDivisionError\n", log
+    )
 
 
 def test_error_at_import_is_tried_again_next_time(cloud):
@@ -33,9 +35,17 @@ def test_error_at_import_is_tried_again_next_time(cloud):
 @pytest.mark.parametrize(
     ("handler", "error_type", "message"),
     [
-        ("nowhere.handler", "Runtime.ImportModuleError", "Unable to import module 'nowhere': No module named 'nowhere'"),
+        (
+            "nowhere.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'nowhere': No module named 'nowhere'",
+        ),
         ("app.nothing", "Runtime.HandlerNotFound", "Handler 'nothing' missing on module 'app'"),
-        ("handler", "Runtime.MalformedHandlerName", "Bad handler 'handler': not enough values to unpack (expected 2, got 1)"),
+        (
+            "handler",
+            "Runtime.MalformedHandlerName",
+            "Bad handler 'handler': not enough values to unpack (expected 2, got 1)",
+        ),
         ("sys.handler", "Runtime.BuiltInModuleConflict", "Cannot use built-in module sys as a handler module"),
     ],
 )

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from process_executor import debugging, memory, runtime_api
 from process_executor.logs import Ending, JsonLines, Measures, Output, TextLines
@@ -29,7 +28,7 @@ LOG = logging.getLogger(__name__)
 PIPE_READ = 1 << 18
 # After the answer the runtime polls for the next invocation; what it writes until then belongs to this one.
 SETTLE_S = 0.1
-SIGNALS = {
+SIGNALS: dict[int, str] = {
     signal.SIGHUP: "hangup",
     signal.SIGINT: "interrupt",
     signal.SIGQUIT: "quit",
@@ -182,11 +181,10 @@ class Environment:
             if self._process is None and self._init_failure is None:
                 self._initialize(self.plan.timeout_s)
                 self._init_ms = None  # a suppressed initialization: its time is part of the invocation's
-            if self._init_failure is not None:
-                invocation.failure, self._init_failure = self._init_failure, None
-                self._discard_process()
+            if self._process is not None:
+                self._serve(self._process, invocation, headers, payload)
             else:
-                self._serve(invocation, headers, payload)
+                invocation.failure, self._init_failure = self._init_failure, None
             return self._conclude(invocation, (time.monotonic() - begin) * 1000)
 
     def stop(self) -> None:
@@ -231,12 +229,10 @@ class Environment:
         except CannotStart as problem:
             failure = problem.failure
         self._init_ms = (time.monotonic() - begin) * 1000
-        process = self._process
-        if failure is None and process is not None:
+        if failure is None:
             self.state = "idle"
-            LOG.info("%s is ready: pid %d, %.0f ms", self, process.pid, self._init_ms)
+            LOG.info("%s is ready: pid %d, %.0f ms", self, self.pid, self._init_ms)
             return None
-        assert failure is not None
         self._discard_process()
         self._log(self.plan.lines.init_report(self._init_ms, "invoke" if self.invocations else "init", failure.ending))
         LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
@@ -271,12 +267,12 @@ class Environment:
         if process.exited:
             return process.exit_failure()
         if not process.ready:
-            return Failure("Sandbox.Timedout", f"Task timed out after {self.plan.timeout_s}.00 seconds", status="timeout")
+            return Failure(
+                "Sandbox.Timedout", f"Task timed out after {self.plan.timeout_s}.00 seconds", status="timeout"
+            )
         return None
 
-    def _serve(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
-        process = self._process
-        assert process is not None
+    def _serve(self, process: "Process", invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
         self.state = "invoking"
         deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
         process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
@@ -570,7 +566,9 @@ class Process:
             sentence = f"Exceeded maximum allowed payload size ({limit} bytes)."
             connection.answer_error(413, "RequestEntityTooLarge", sentence)
             text = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-            payload = json.dumps({"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}, separators=(",", ":"))
+            payload = json.dumps(
+                {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}, separators=(",", ":")
+            )
             invocation.failure = Failure("Function.ResponseSizeTooLarge", text, payload.encode())
             return
         error_type = request.trailers.get("lambda-runtime-function-error-type")
@@ -674,7 +672,10 @@ class Watcher:
         with self._lock:
             if self._poll is None:
                 self._poll = select.epoll()
-                threading.Thread(target=self._run, name="process-executor-watcher", daemon=True).start()
+                run = threading.Thread(
+                    target=self._run, args=[self._poll], name="process-executor-watcher", daemon=True
+                )
+                run.start()
             fd = process.poll.fileno()
             mask = select.EPOLLIN | select.EPOLLONESHOT
             if fd in self._watched:
@@ -693,10 +694,9 @@ class Watcher:
             if self._watched.pop(fd, None) is not None and self._poll is not None:
                 self._poll.unregister(fd)
 
-    def _run(self) -> None:
-        assert self._poll is not None
+    def _run(self, poll: select.epoll) -> None:
         while True:
-            for fd, _ in self._poll.poll():
+            for fd, _ in poll.poll():
                 environment = self._watched.get(fd)
                 if environment is not None:
                     environment.idle()

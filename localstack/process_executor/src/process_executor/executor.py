@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from localstack import config
 from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDuringStartup, StatusErrorException
 from localstack.services.lambda_.invocation.lambda_models import FunctionVersion, InvocationResult
-from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
+from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntimeException, RuntimeExecutor
 
+from localstack import config
 from process_executor import debugging, hot_reload, runtimes
 from process_executor import nursery as nursery_program
 from process_executor.environment import CannotStart, Environment, Failure, Plan, Stopped
@@ -63,7 +63,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             environment = self._environment = Environment(self._plan(env_vars))
             ENVIRONMENTS[self.id] = self
             if self._stopped:
-                raise Stopped
+                self.stop()
             failure = environment.start()
         except Stopped:
             raise ShutdownDuringStartup("The environment was stopped while it started") from None
@@ -82,7 +82,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         """Run one invocation."""
-        assert self._environment is not None
+        if self._environment is None:
+            raise LambdaRuntimeException("The environment has not been started")
         request_id = payload["invoke-id"]
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
@@ -175,6 +176,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
                 debug_port=self._debug_port,
+                must_read=[
+                    str(path) for path in (runtime.prefix, runtime.runtime_dir, paths.task_dir, paths.opt_dir) if path
+                ],
                 limits=LIMITS if staged else LIMITS | {"RLIMIT_FSIZE": function.ephemeral_storage.size << 20},
             )
 
@@ -228,7 +232,9 @@ class Paths:
         if self.opt_dir is not None:
             text = text.replace(str(self.opt_dir), "/opt")
         if self.runtime.is_python:
-            text = text.replace(str(self.runtime.runtime_dir), "/var/runtime").replace(f"{self.runtime.prefix}/lib/", "/var/lang/lib/")
+            text = text.replace(str(self.runtime.runtime_dir), "/var/runtime").replace(
+                f"{self.runtime.prefix}/lib/", "/var/lang/lib/"
+            )
         return text
 
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
@@ -253,7 +259,7 @@ class Paths:
     def sys_path(self) -> list[str]:
         """What precedes the standard library, in AWS's order."""
         if not self.runtime.is_python:
-            return ["/"]
+            return []
         layer = f"{self.opt}/python"
         return [
             self.task,
@@ -338,5 +344,3 @@ def stop_all() -> None:
         executor.stop()
     for nursery in NURSERIES:
         nursery.close()
-
-

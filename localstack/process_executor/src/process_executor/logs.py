@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, SupportsIndex
+from typing import Any, Self, SupportsIndex
 
 FRAME_MAGIC = b"\xa5\x5a\x00"
 FRAME_HEAD = 16
@@ -37,7 +37,7 @@ class EventLog(str):
     __slots__ = ("events",)
     events: tuple[str, ...]
 
-    def __new__(cls, events: Sequence[str]) -> "EventLog":
+    def __new__(cls, events: Sequence[str]) -> Self:
         """Join ``events``, each of which ends its own line."""
         text = super().__new__(cls, "".join(f"{event}\n" for event in events if not is_init_start(event)))
         text.events = tuple(events)
@@ -223,7 +223,11 @@ class JsonLines:
         """After an invocation."""
         good = ending.status == "success"
         duration_ms = round(measures.duration_ms, 3)
-        done: dict[str, Any] = {"requestId": request_id, "status": ending.status, "metrics": {"durationMs": duration_ms}}
+        done: dict[str, Any] = {
+            "requestId": request_id,
+            "status": ending.status,
+            "metrics": {"durationMs": duration_ms},
+        }
         metrics = {
             "durationMs": duration_ms,
             "billedDurationMs": measures.billed_ms,

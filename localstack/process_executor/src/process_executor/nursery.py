@@ -17,6 +17,12 @@ Where the kernel allows, the nursery lives in a root file system of its own (``/
 ``/opt`` and ``/tmp``.
 """
 
+# Plain os calls: all of this runs around a fork, and what it imports stays in every function's memory. Imports in
+# functions are for the moment before the interpreter ends, or before the first fork.
+# ruff: noqa: PTH100, PTH102, PTH106, PTH112, PTH114, PTH115, PTH116, PTH119, PTH120, PTH123, PTH208, PTH211, PLC0415
+
+from __future__ import annotations
+
 import ctypes
 import errno
 import gc
@@ -30,6 +36,15 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    Order = dict[str, Any]  # as LocalStack's side writes it: spawner.Order
+    Config = dict[str, Any]  # as LocalStack's side writes it: spawner.Nursery
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -45,114 +60,105 @@ MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
 MNT_DETACH = 2
+MACHINE = os.uname().machine
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(MACHINE, -1)
+CAPSET = {"x86_64": 126, "aarch64": 91}.get(MACHINE, -1)
+CAPABILITY_VERSION_3 = 0x20080522
 
 MESSAGE_LIMIT = 1 << 20
-LOG_FD = 1
+DESCRIPTOR_LIMIT = 1 << 16
 # AWS's runtime writes framed log records to this descriptor: record boundaries survive line breaks.
 TELEMETRY_FD = 62
-# The name of a user that owns nothing; AWS's functions run as sbx_user1051, 993.
+# As AWS's functions run: sbx_user1051.
 SANDBOX_UID = 993
 SANDBOX_GID = 990
-
 # No host variables, no user's packages, no site-packages.
 FLAGS = ("-E", "-s", "-S")
+HOST_FOLDERS = ("dev", "proc", "sys", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+OWN_FOLDERS = ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
+VAR_FOLDERS = ("task", "runtime", "lang", "tmp")
+PRELOADED = ("decimal", "http.client", "logging", "simplejson", "snapshot_restore_py", "threading", "traceback")
+FAILED_TO_MAKE = 71  # EX_OSERR
 
 libc = ctypes.CDLL(None, use_errno=True)
+stdlib_path: list[str] = []
 
 
-def check(result, what):
+def check(result: int, what: str) -> None:
     """Raise OSError naming ``what`` when a libc call failed."""
     if result != 0:
         code = ctypes.get_errno()
-        raise OSError(code, "%s: %s" % (what, os.strerror(code)))
+        raise OSError(code, f"{what}: {os.strerror(code)}")
 
 
-def prctl(option, value):
-    check(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), "prctl %d" % option)
+def prctl(option: int, value: int) -> None:
+    """Set one attribute of this process."""
+    check(libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0), f"prctl {option}")
 
 
-def unshare(flags):
+def unshare(flags: int) -> None:
+    """Leave namespaces for new ones."""
     check(libc.unshare(flags), "unshare")
 
 
-def mount(source, target, kind=None, flags=0, data=None):
-    encode = lambda text: text.encode() if text is not None else None  # noqa: E731  # three uses, one line
-    check(libc.mount(encode(source), encode(target), encode(kind), ctypes.c_ulong(flags), encode(data)), "mount " + target)
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """Mount ``source`` at ``target``."""
+    arguments = (source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
+    check(libc.mount(*arguments), "mount " + target)
 
 
-def bind(source, target, read_only=False):
+def detach(target: str) -> None:
+    """Unmount ``target`` and what is below it, in use or not."""
+    check(libc.umount2(target.encode(), MNT_DETACH), "umount2 " + target)
+
+
+def bind(source: str, target: str, read_only: bool = False) -> None:
     """Bind ``source`` onto ``target``; flags can only be set in a second step."""
     mount(source, target, flags=MS_BIND | MS_REC)
     if read_only:
-        mount(None, target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+        mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def write_text(path, text):
-    with open(path, "w") as file:
-        file.write(text)
+def tmpfs(target: str, options: str) -> None:
+    """Mount memory at ``target``."""
+    mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
 
 
-def enter_user_namespace(inside_uid, inside_gid):
+def enter_user_namespace(inside_uid: int, inside_gid: int) -> None:
     """Become ``inside_uid`` in a new user namespace of which the present user is the only member."""
     uid, gid = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER)
-    write_text("/proc/self/setgroups", "deny")
-    write_text("/proc/self/uid_map", "%d %d 1" % (inside_uid, uid))
-    write_text("/proc/self/gid_map", "%d %d 1" % (inside_gid, gid))
+    maps = (
+        ("setgroups", "deny"),
+        ("uid_map", f"{inside_uid} {uid} 1"),
+        ("gid_map", f"{inside_gid} {gid} 1"),
+    )
+    for name, text in maps:
+        with open("/proc/self/" + name, "w", encoding="ascii") as file:
+            file.write(text)
 
 
 # --- The nursery's own root file system -----------------------------------------------------------------------------
 
 
-def build_root(root, prefix, runtime_dir):
-    """Mount a root at ``root`` that looks like AWS's: the host's programs, none of its homes and data.
-
-    The host stays reachable at ``/host`` for the nursery, which binds functions' code from there; environments
-    detach it before they run anything.
-    """
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m")
-    for name in ("dev", "proc", "sys", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        host = "/" + name
-        if os.path.islink(host):
-            os.symlink(os.readlink(host), root + host)
-        elif os.path.isdir(host):
-            os.mkdir(root + host)
-            bind(host, root + host)
-    for name in ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "var/task", "var/runtime", "var/lang", "var/tmp", "host", "environments"):
-        os.mkdir(os.path.join(root, name))
-    mount("tmpfs", root + "/environments", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=1m")
-    bind(prefix, root + "/var/lang")
-    if runtime_dir:
-        bind(runtime_dir, root + "/var/runtime")
-    os.chdir(root)
-    check(libc.syscall(PIVOT_ROOT, b".", b"host"), "pivot_root")
-    os.chdir("/")
-
-
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(os.uname().machine, -1)
-
-
-def stage(config, control_fd):
-    """Move into the new root, then start this program again under the interpreter's name there."""
+def stage(config: Config, control_fd: int) -> NoReturn:
+    """Move into a root like AWS's, then start this program again under the interpreter's name there."""
     if config["level"] == "user-namespaces":
         enter_user_namespace(0, 0)
         unshare(CLONE_NEWNS | CLONE_NEWPID)
         be_replaced_by_child(control_fd)
     else:
         unshare(CLONE_NEWNS)
-    build_root(config["root"], config["prefix"], config["runtime_dir"])
-    if config["level"] == "user-namespaces":
-        mount("proc", "/proc", "proc")
+    build_root(config)
     interpreter = "/var/lang/bin/" + os.path.basename(config["interpreter"])
     inside = dict(config, staged=True, runtime_dir="/var/runtime" if config["runtime_dir"] else "", host="/host")
     os.set_inheritable(control_fd, True)
-    program = "/host" + os.path.abspath(__file__)
+    command = [interpreter, *FLAGS, "/host" + os.path.abspath(__file__), json.dumps(inside), str(control_fd)]
     environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/var/lang/lib"}  # for a shared libpython
-    os.execve(interpreter, [interpreter, *FLAGS, program, json.dumps(inside), str(control_fd)], environment)
+    os.execve(interpreter, command, environment)  # noqa: S606
 
 
-def be_replaced_by_child(control_fd):
+def be_replaced_by_child(control_fd: int) -> None:
     """Go on as the init of the new PID namespace; what was started waits here and hands on how that ended."""
     child = os.fork()
     if child == 0:
@@ -160,277 +166,46 @@ def be_replaced_by_child(control_fd):
     os.close(control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
-    os._exit(status >> 8 if os.WIFEXITED(status) else 1)
+    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
 
 
-# --- An environment ------------------------------------------------------------------------------------------------
+def build_root(config: Config) -> None:
+    """Mount a root that has the host's programs, but none of its homes and data, and move into it.
 
-
-def limit_resources(limits):
-    for name, value in limits.items():
-        number = getattr(resource, name)
-        _, hard = resource.getrlimit(number)
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(number, (value, value))
-
-
-def drop_capabilities():
-    header = struct.pack("Ii", 0x20080522, 0)
-    check(libc.syscall(CAPSET, header, b"\0" * 24), "capset")
-
-
-CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, -1)
-
-
-def open_to_all(path):
-    """Whether any user may read the folder ``path``."""
-    path = os.path.realpath(path)
-    readable = os.stat(path).st_mode & 0o5 == 0o5
-    while path != "/":
-        path = os.path.dirname(path)
-        readable = readable and os.stat(path).st_mode & 0o1
-    return bool(readable)
-
-
-def become_unprivileged(order, level):
-    if level == "user-namespaces":
-        enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
-        drop_capabilities()
-    elif order["uid"] and (level != "process" or all(map(open_to_all, [os.__file__, order["task_dir"], order["sys_path"][-1]]))):
-        os.setgroups([])
-        os.setgid(order["gid"])
-        os.setuid(order["uid"])
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
-
-
-def mount_environment(order, host):
-    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
+    The host stays reachable at ``/host`` for the nursery, which binds functions' code from there; environments
+    detach it before they run anything.
+    """
+    root = config["root"]
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    try:
+    tmpfs(root, "mode=0755,size=1m")
+    for name in HOST_FOLDERS:
+        host = "/" + name
+        if os.path.islink(host):
+            os.symlink(os.readlink(host), root + host)
+        elif os.path.isdir(host):
+            os.mkdir(root + host)
+            bind(host, root + host)
+    for name in (*OWN_FOLDERS, *("var/" + folder for folder in VAR_FOLDERS)):
+        os.mkdir(root + "/" + name)
+    tmpfs(root + "/environments", "mode=0700,size=1m")
+    bind(config["prefix"], root + "/var/lang")
+    if config["runtime_dir"]:
+        bind(config["runtime_dir"], root + "/var/runtime")
+    os.chdir(root)
+    check(libc.syscall(PIVOT_ROOT, b".", b"host"), "pivot_root")
+    os.chdir("/")
+    if config["level"] == "user-namespaces":
         mount("proc", "/proc", "proc")
-    except OSError:
-        pass  # a masked /proc (nested containers) refuses; the host's then stays visible, PIDs and all
-    bind(host + order["task_dir"], "/var/task", read_only=True)
-    if order.get("opt_dir"):
-        bind(host + order["opt_dir"], "/opt", read_only=True)
-    bind(tmp_of(order["id"]), "/tmp")
-    for hidden in (host, "/environments"):
-        check(libc.umount2(hidden.encode(), MNT_DETACH), "umount2 " + hidden)
 
 
-def tmp_of(environment_id):
-    return "/environments/" + environment_id
+# --- An environment: the keeper -------------------------------------------------------------------------------------
 
 
-def make_tmp(order, owner):
-    """Make an environment's /tmp, unless it has one: it outlives crashes of the function's process."""
-    path = tmp_of(order["id"])
-    if not os.path.isdir(path):
-        os.mkdir(path)
-        size = "mode=0700,size=%dm,uid=%d,gid=%d" % (order["tmp_mb"], *owner)
-        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, size)
-
-
-def close_descriptors(keep):
-    """Close everything but the standard streams and ``keep``."""
-    last = 3
-    for number in sorted(keep):
-        os.closerange(last, number)
-        last = number + 1
-    os.closerange(last, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
-
-
-def reset_signals():
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as CPython sets them for a fresh interpreter
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-
-
-def run_program(order):
-    """Be the function's process: never returns."""
-    reset_signals()
-    environment = order["environment"]
-    os.chdir(order["cwd"])
-    limit_resources(order["limits"])
-    if order["argv"]:
-        os.set_inheritable(TELEMETRY_FD, True)
-        os.execve(order["argv"][0], order["argv"], environment)
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
-    sys.path[:] = order["sys_path"] + STDLIB_PATH
-    sys.path_importer_cache.clear()
-    sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
-    sys.argv = ["awslambdaric", order["handler"]]
-    sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]
-    if order["debug_port"]:
-        listen_for_debugger(order["debug_port"])
-    runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
-
-
-def listen_for_debugger(port):
-    try:
-        import debugpy
-    except ImportError:
-        print("No debugger: install debugpy into the runtime's folder (pip install --target ... debugpy).", flush=True)
-        return
-    debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
-    print("Debugger: attach to 127.0.0.1:%d" % port, flush=True)
-
-
-def function_process(order, log_fd, status_fd, level):
+def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) -> NoReturn:
+    """Be the keeper of a new environment."""
     try:
         os.setsid()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(log_fd, 1)
-        os.dup2(log_fd, 2)
-        os.dup2(log_fd, TELEMETRY_FD)
-        close_descriptors([TELEMETRY_FD] + ([status_fd] if order["argv"] else []))
-        become_unprivileged(order, level)
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # the interpreter's own streams
-        sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)  # noqa: SIM115
-    except OSError as error:
-        os.write(2, ("process_executor: the environment could not be made: %s\n" % error).encode())
-        os._exit(71)
-    code = 1
-    try:
-        run_program(order)
-        code = 0
-    except SystemExit as end:
-        code = exit_code(end)
-    except OSError as error:
-        if order["argv"] and error.errno in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
-            os._exit(report_exec_failure(order, error, status_fd))
-        show_traceback(error)
-    except BaseException as error:
-        show_traceback(error)
-    finish_interpreter(code)
-
-
-def show_traceback(error):
-    """Print it as a fresh interpreter would: without this program's frames."""
-    trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    sys.excepthook(type(error), error, trace)
-
-
-def report_exec_failure(order, error, status_fd):
-    """A custom runtime's bootstrap is the platform's to report; a wrapper fails like any command of a shell."""
-    if order["entrypoint"]:
-        text = "%s: %s" % (order["entrypoint"], os.strerror(error.errno).lower())
-        os.write(status_fd, json.dumps({"exec_error": text}).encode())
-        return 1
-    os.write(2, ("%s: %s\n" % (order["argv"][0], os.strerror(error.errno))).encode())
-    return 126 if error.errno != errno.ENOENT else 127
-
-
-def exit_code(end):
-    """What CPython would exit with for this SystemExit."""
-    if end.code is None:
-        return 0
-    if isinstance(end.code, int):
-        return end.code & 0xFF
-    print(end.code, file=sys.stderr)
-    return 1
-
-
-def finish_interpreter(code):
-    """Run what a normal exit runs (threads, atexit, flushes), then leave without unwinding the nursery's stack."""
-    import atexit
-    import threading
-
-    try:
-        threading._shutdown()
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BaseException:
-        code = code or 120
-    os._exit(code)
-
-
-class Keeper:
-    """The init of one environment."""
-
-    def __init__(self, status_fd, namespaces):
-        self.status_fd = status_fd
-        self.namespaces = namespaces
-
-    def run(self, child):
-        signal.signal(signal.SIGTERM, lambda *_: self.stop())
-        status = None
-        while True:
-            try:
-                pid, ended, usage = os.wait4(-1, 0)
-            except ChildProcessError:
-                break
-            if pid == child:
-                status = {"status": ended, "max_rss_kb": usage.ru_maxrss}
-                break
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.kill_descendants()
-        if status:
-            os.write(self.status_fd, json.dumps(status).encode())
-        os._exit(0)
-
-    def stop(self):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.kill_descendants()
-        os._exit(0)
-
-    def kill_descendants(self):
-        """Kill everything below, however often it forks or changes its session."""
-        if self.namespaces:
-            return  # the kernel does, when the init of a PID namespace exits
-        while True:
-            pids = descendants(os.getpid())
-            if not pids:
-                return
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            try:
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
-                time.sleep(0.001)
-            except ChildProcessError:
-                return
-
-
-def descendants(pid):
-    """The process ids below ``pid``, orphans included (a keeper is their subreaper), zombies left out."""
-    found = []
-    waiting = [pid]
-    while waiting:
-        parent = waiting.pop()
-        try:
-            tasks = os.listdir("/proc/%d/task" % parent)
-        except OSError:
-            continue
-        for task in tasks:
-            try:
-                with open("/proc/%d/task/%s/children" % (parent, task)) as file:
-                    children = [int(text) for text in file.read().split()]
-            except OSError:
-                continue
-            waiting += children
-            found += children
-    return found
-
-
-def environment_main(order, log_fd, status_fd, config):
-    """Be the keeper: never returns."""
-    try:
-        os.setsid()
+        reset_signals()
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         namespaces = bool(config.get("staged"))
@@ -444,86 +219,356 @@ def environment_main(order, log_fd, status_fd, config):
         for number in (0, 1, 2):
             os.dup2(null, number)
         close_descriptors([status_fd])
-        Keeper(status_fd, namespaces).run(child)
-    except BaseException as error:
-        try:
-            os.write(status_fd, json.dumps({"failure": "%s: %s" % (type(error).__name__, error)}).encode())
-        finally:
-            os._exit(71)
+        Keeper(status_fd, namespaces).keep(child)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, LocalStack must hear of it
+        with suppress(OSError):
+            os.write(status_fd, json.dumps({"failure": f"{type(error).__name__}: {error}"}).encode())
+    os._exit(FAILED_TO_MAKE)
 
 
-# --- The nursery ---------------------------------------------------------------------------------------------------
+def mount_environment(order: Order, host: str) -> None:
+    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    with suppress(OSError):  # refused where /proc is masked; then the processes of the host stay visible
+        mount("proc", "/proc", "proc")
+    bind(host + order["task_dir"], "/var/task", read_only=True)
+    if order["opt_dir"]:
+        bind(host + order["opt_dir"], "/opt", read_only=True)
+    bind(tmp_of(order["id"]), "/tmp")  # noqa: S108  # the function's own
+    for hidden in (host, "/environments"):
+        detach(hidden)
+
+
+def tmp_of(environment_id: str) -> str:
+    """Where the nursery has an environment's /tmp."""
+    return "/environments/" + environment_id
+
+
+def close_descriptors(keep: Sequence[int]) -> None:
+    """Close everything but the standard streams and ``keep``."""
+    start = 3
+    for number in sorted(keep):
+        os.closerange(start, number)
+        start = number + 1
+    os.closerange(start, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], DESCRIPTOR_LIMIT))
+
+
+def reset_signals() -> None:
+    """Handle signals as a fresh interpreter does."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+class Keeper:
+    """The init of one environment."""
+
+    def __init__(self, status_fd: int, namespaces: bool) -> None:
+        self.status_fd = status_fd
+        self.namespaces = namespaces
+
+    def keep(self, child: int) -> NoReturn:
+        """Collect whatever ends, until the function's process does; report how, and end."""
+        signal.signal(signal.SIGTERM, lambda *_: self.leave(None))
+        report = None
+        while report is None:
+            pid, status, usage = os.wait4(-1, 0)
+            if pid == child:
+                report = {"status": status, "max_rss_kb": usage.ru_maxrss}
+        self.leave(report)
+
+    def leave(self, report: dict[str, int] | None) -> NoReturn:
+        """Take everything along: in a PID namespace the kernel does, when its init ends."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not self.namespaces:
+            kill_descendants()
+        if report is not None:
+            with suppress(OSError):
+                os.write(self.status_fd, json.dumps(report).encode())
+        os._exit(0)
+
+
+def kill_descendants() -> None:
+    """Kill everything below this process, however often it forks or changes its session."""
+    with suppress(ChildProcessError):
+        while True:
+            for pid in descendants(os.getpid()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+            time.sleep(0.001)
+
+
+def descendants(ancestor: int) -> list[int]:
+    """The process ids below ``ancestor``; a keeper is the subreaper of its orphans, so they are among them."""
+    found: list[int] = []
+    waiting = [ancestor]
+    while waiting:
+        folder = f"/proc/{waiting.pop()}/task"
+        with suppress(OSError):
+            for task in os.listdir(folder):
+                with open(f"{folder}/{task}/children", encoding="ascii") as file:
+                    children = [int(text) for text in file.read().split()]
+                waiting += children
+                found += children
+    return found
+
+
+# --- An environment: the function's process -------------------------------------------------------------------------
+
+
+def function_process(order: Order, log_fd: int, status_fd: int, level: str) -> NoReturn:
+    """Be the function's process, from its descriptors to its end."""
+    try:
+        os.setsid()
+        take_descriptors(log_fd, status_fd if order["argv"] else -1)
+        become_unprivileged(order, level)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.chdir(order["cwd"])
+        limit_resources(order["limits"])
+    except OSError as error:
+        os.write(2, f"process_executor: the environment could not be made: {error}\n".encode())
+        os._exit(FAILED_TO_MAKE)
+    if order["argv"]:
+        execute(order, status_fd)
+    go_on_in_this_interpreter(order)
+
+
+def take_descriptors(log_fd: int, status_fd: int) -> None:
+    """Standard input is empty, everything else goes to the log; the rest is closed."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    for number in (1, 2, TELEMETRY_FD):
+        os.dup2(log_fd, number)
+    close_descriptors([number for number in (TELEMETRY_FD, status_fd) if number >= 0])
+
+
+def become_unprivileged(order: Order, level: str) -> None:
+    """Lose what LocalStack may and functions may not."""
+    if level == "user-namespaces":
+        enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
+        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+        check(libc.syscall(CAPSET, header, bytes(24)), "capset")
+    elif order["uid"] and (level == "namespaces" or all(map(open_to_all, order["must_read"]))):
+        os.setgroups([])
+        os.setgid(order["gid"])
+        os.setuid(order["uid"])
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def open_to_all(path: str) -> bool:
+    """Whether any user may read the folder ``path``."""
+    path = os.path.realpath(path)
+    readable = os.stat(path).st_mode & 0o5 == 0o5
+    while path != "/":
+        path = os.path.dirname(path)
+        readable = readable and bool(os.stat(path).st_mode & 0o1)
+    return readable
+
+
+def limit_resources(limits: dict[str, int]) -> None:
+    """Set resource limits, as far as this process may."""
+    for name, wanted in limits.items():
+        number = getattr(resource, name)
+        _, hard = resource.getrlimit(number)
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(number, (value, value))
+
+
+def execute(order: Order, status_fd: int) -> NoReturn:
+    """Become another program: a custom runtime's bootstrap, or a wrapper.
+
+    A bootstrap that cannot be executed is the platform's to report; a wrapper fails like any command of a shell.
+    """
+    os.set_inheritable(TELEMETRY_FD, True)
+    os.set_inheritable(status_fd, False)
+    try:
+        os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        if order["entrypoint"]:
+            text = f"{order['entrypoint']}: {reason.lower()}"
+            os.write(status_fd, json.dumps({"exec_error": text}).encode())
+            os._exit(1)
+        os.write(2, f"{order['argv'][0]}: {reason}\n".encode())
+        os._exit(127 if error.errno == errno.ENOENT else 126)
+
+
+def go_on_in_this_interpreter(order: Order) -> NoReturn:
+    """Run the runtime client as ``python -m awslambdaric`` would, in the interpreter that was forked."""
+    code = 1
+    try:
+        take_streams()
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        time.tzset()
+        sys.path[:] = order["sys_path"] + stdlib_path
+        sys.path_importer_cache.clear()
+        sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
+        sys.argv = ["awslambdaric", order["handler"]]
+        sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]  # from 3.10 on
+        if order["debug_port"]:
+            listen_for_debugger(order["debug_port"])
+        runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as end:
+        code = exit_code(end)
+    except BaseException as error:  # noqa: BLE001  # a fresh interpreter prints whatever it is
+        show_traceback(error)
+    finish_interpreter(code)
+
+
+def take_streams() -> None:
+    """Open the standard streams anew: their buffers are this process's own."""
+    # SIM115: they are closed by the end of the process.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)  # noqa: SIM115
+
+
+def listen_for_debugger(port: int) -> None:
+    """Let debuggers attach; goes on at once."""
+    try:
+        import debugpy  # type: ignore[import-not-found,unused-ignore]  # noqa: T100
+    except ImportError:
+        print("No debugger: install debugpy into the runtime's folder (pip install --target ... debugpy).", flush=True)
+        return
+    debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)  # noqa: T100
+    print(f"Debugger: attach to 127.0.0.1:{port}", flush=True)
+
+
+def exit_code(end: SystemExit) -> int:
+    """What CPython would exit with for this SystemExit."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print it as a fresh interpreter would: without this program's frames."""
+    trace = error.__traceback__
+    while trace and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    sys.excepthook(type(error), error, trace)
+
+
+def finish_interpreter(code: int) -> NoReturn:
+    """Run what a normal exit runs (threads, atexit, flushes), then leave without unwinding the nursery's stack."""
+    import atexit
+    import threading
+
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001  # as the interpreter's own exit does
+        atexit._run_exitfuncs()  # noqa: SLF001
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001  # as the interpreter's own exit: the code tells
+        code = code or 120
+    os._exit(code)
+
+
+# --- The nursery ----------------------------------------------------------------------------------------------------
 
 
 class Nursery:
     """Serve LocalStack's orders until its end of the control socket closes."""
 
-    def __init__(self, control, config):
+    def __init__(self, control: socket.socket, config: Config) -> None:
         self.control = control
         self.config = config
-        self.keepers = {}
+        self.staged = bool(config.get("staged"))
+        self.keepers: dict[int, str] = {}
 
-    def serve(self):
+    def serve(self) -> None:
+        """Take orders, and collect what has ended."""
         wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_read, False)
-        os.set_blocking(wake_write, False)
+        for number in (wake_read, wake_write):
+            os.set_blocking(number, False)
         signal.set_wakeup_fd(wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is LocalStack's to handle
         poll = select.poll()
         poll.register(self.control, select.POLLIN)
         poll.register(wake_read, select.POLLIN)
-        self.answer({"ready": True, "level": self.config["level"]})
+        self.answer({"ready": True})
         while True:
-            ready = [fd for fd, _ in poll.poll()]
+            ready = [number for number, _ in poll.poll()]
             if wake_read in ready:
                 os.read(wake_read, 4096)
             self.collect()
             if self.control.fileno() in ready and not self.take_order():
                 return
 
-    def answer(self, message):
+    def answer(self, message: dict[str, Any]) -> None:
+        """Tell LocalStack how an order went."""
         self.control.send(json.dumps(message).encode())
 
-    def collect(self):
+    def collect(self) -> None:
         """Reap ended keepers and compilations."""
-        try:
+        with suppress(ChildProcessError):
             while True:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
                 if not pid:
                     return
                 self.keepers.pop(pid, None)
-        except ChildProcessError:
-            return
 
-    def take_order(self):
+    def take_order(self) -> bool:
+        """Carry out one order; false when LocalStack is gone."""
         message, fds, _, _ = socket.recv_fds(self.control, MESSAGE_LIMIT, 2)
         if not message:
-            self.kill_all()
+            for pid in self.keepers:
+                self.end(pid)
             return False
         order = json.loads(message)
         try:
-            getattr(self, "do_" + order["do"])(order, fds)
-        except Exception as error:  # noqa: BLE001  # LocalStack turns it into a sentence for the caller
-            self.answer({"error": "%s: %s" % (type(error).__name__, error)})
+            if order["do"] == "start":
+                self.start(order, fds)
+            elif order["do"] == "stop" and order["pid"] in self.keepers:
+                self.end(order["pid"])
+            elif order["do"] == "release":
+                self.release(order["id"])
+            elif order["do"] == "compile":
+                self.compile(order["dir"])
         finally:
-            for fd in fds:
-                os.close(fd)
+            for number in fds:
+                os.close(number)
         return True
 
-    def do_start(self, order, fds):
+    def start(self, order: Order, fds: Sequence[int]) -> None:
+        """Fork an environment and answer with its keeper's process id."""
         log_fd, status_fd = fds
-        if self.config.get("staged"):
-            make_tmp(order, (0, 0) if self.config["level"] == "user-namespaces" else (order["uid"], order["gid"]))
-        pid = self.fork_keeper()
+        try:
+            if self.staged:
+                self.make_tmp(order)
+            pid = self.fork()
+        except OSError as error:
+            self.answer({"error": str(error)})
+            return
         if pid == 0:
             environment_main(order, log_fd, status_fd, self.config)
         self.keepers[pid] = order["id"]
         self.answer({"pid": pid})
 
-    def fork_keeper(self):
-        """Fork; in the namespace levels into a fresh PID namespace, of which the child is the init."""
-        if not self.config.get("staged"):
+    def make_tmp(self, order: Order) -> None:
+        """Make an environment's /tmp, unless it has one: it outlives crashes of the function's process."""
+        path = tmp_of(order["id"])
+        if os.path.isdir(path):
+            return
+        owner: tuple[int, int] = (order["uid"], order["gid"])
+        if self.config["level"] == "user-namespaces":
+            owner = (0, 0)  # of this user namespace; the environment's own maps it to the sandbox user
+        os.mkdir(path)
+        tmpfs(path, f"mode=0700,size={order['tmp_mb']}m,uid={owner[0]},gid={owner[1]}")
+
+    def fork(self) -> int:
+        """Fork; with namespaces, into a fresh PID namespace, of which the child is the init."""
+        if not self.staged:
             return os.fork()
         own = os.open("/proc/self/ns/pid", os.O_RDONLY)
         try:
@@ -537,68 +582,51 @@ class Nursery:
         finally:
             os.close(own)
 
-    def do_stop(self, order, fds):
-        """Kill one environment whole; unknown ids are already gone."""
-        del fds
-        pid = order["pid"]
-        if pid in self.keepers:
-            os.kill(pid, signal.SIGKILL if self.config.get("staged") else signal.SIGTERM)
+    def end(self, keeper: int) -> None:
+        """Kill one environment whole: a namespace dies with its init, else the keeper kills what is below it."""
+        os.kill(keeper, signal.SIGKILL if self.staged else signal.SIGTERM)
 
-    def do_release(self, order, fds):
+    def release(self, environment_id: str) -> None:
         """The environment will not come back: drop its /tmp."""
-        del fds
-        path = tmp_of(order["id"])
-        if self.config.get("staged") and os.path.isdir(path):
-            libc.umount2(path.encode(), MNT_DETACH)
+        path = tmp_of(environment_id)
+        if self.staged and os.path.isdir(path):
+            detach(path)
             os.rmdir(path)
 
-    def do_compile(self, order, fds):
+    def compile(self, folder: str) -> None:
         """Write bytecode beside a function's sources, in a process of its own, at the lowest priority."""
-        del fds
-        pid = os.fork()
-        if pid:
+        if os.fork():
             return
         try:
-            os.nice(10)
+            os.nice(19)
             reset_signals()
-            sys.path[:] = STDLIB_PATH
+            sys.path[:] = stdlib_path
             import compileall
 
-            compileall.compile_dir(self.config.get("host", "") + order["dir"], quiet=2)
+            compileall.compile_dir(self.config.get("host", "") + folder, quiet=2)
         finally:
             os._exit(0)
 
-    def kill_all(self):
-        for pid in self.keepers:
-            os.kill(pid, signal.SIGKILL if self.config.get("staged") else signal.SIGTERM)
 
-
-STDLIB_PATH = []
-
-
-def preload(runtime_dir):
+def preload(runtime_dir: str) -> None:
     """Import what the runtime client imports, but not the client: both its parts read their environment when loaded."""
-    sys.path.insert(0, runtime_dir)
-    import decimal  # noqa: F401
-    import http.client  # noqa: F401
-    import importlib.util
-    import logging  # noqa: F401
-    import threading  # noqa: F401
-    import traceback  # noqa: F401
+    import importlib
 
-    for name in ("simplejson", "snapshot_restore_py"):
-        if importlib.util.find_spec(name):
+    sys.path.insert(0, runtime_dir)
+    for name in PRELOADED:
+        with suppress(ImportError):
             importlib.import_module(name)
     sys.path.remove(runtime_dir)
 
 
-def main():
+def main() -> None:
+    """Serve the orders that come through the control socket of the second argument."""
     config = json.loads(sys.argv[1])
     control_fd = int(sys.argv[2])
     if config["level"] != "process" and not config.get("staged"):
         stage(config, control_fd)
     here = os.path.dirname(os.path.abspath(__file__))
-    STDLIB_PATH.extend(path for path in sys.path if "-packages" not in path and path != here)
+    stdlib_path.extend(path for path in sys.path if "-packages" not in path and path != here)
     import site
 
     site.setquit()  # -S leaves out the host's site-packages, and these with it
@@ -607,7 +635,7 @@ def main():
     if config["runtime_dir"]:
         preload(config["runtime_dir"])
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # collections in the forks leave the pages of what is imported here alone
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     Nursery(control, config).serve()

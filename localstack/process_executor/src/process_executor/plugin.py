@@ -1,10 +1,14 @@
 """What LocalStack loads: the executor, and what goes up and down with LocalStack."""
 
+# LocalStack imports this module to see what there is; the rest is imported when it is used.
+# ruff: noqa: PLC0415
+
 from typing import TYPE_CHECKING, Any
+
+from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 
 from localstack import config
 from localstack.runtime import hooks
-from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 
 if TYPE_CHECKING:
     from process_executor.executor import ProcessRuntimeExecutor

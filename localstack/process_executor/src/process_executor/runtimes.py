@@ -56,7 +56,10 @@ def resolve(name: str) -> Runtime:
     """
     if name in PROVIDED:
         base = probe(sys.executable)
-        assert base is not None, "the running interpreter answers its own probe"
+        if base is None:
+            raise UnsupportedRuntime(
+                f"The runtime {name} needs LocalStack's own interpreter, and {sys.executable} fails."
+            )
         return Runtime(name, base[1], base[2], None)
     match = PYTHON.fullmatch(name)
     if not match:
@@ -106,7 +109,12 @@ def probe(program: str) -> tuple[str, Path, Path] | None:
     try:
         # S603: the program is an interpreter that the operator configured or has on PATH.
         answer = subprocess.run(  # noqa: S603
-            [program, "-I", "-S", "-c", PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True, env={}
+            [program, "-I", "-S", "-c", PROBE],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=True,
+            env={},
         ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None

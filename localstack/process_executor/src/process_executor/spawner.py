@@ -45,6 +45,7 @@ class Order:
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
         debug_port: where debugpy listens; 0 for nowhere.
+        must_read: folders that an unprivileged user must be able to read, lest LocalStack's own user runs the function.
         limits: by name in the module ``resource``.
     """
 
@@ -61,6 +62,7 @@ class Order:
     gid: int
     tmp_mb: int
     debug_port: int
+    must_read: list[str]
     limits: dict[str, int] = field(default_factory=dict)
 
 
@@ -162,7 +164,13 @@ class Nursery:
                 "interpreter": python,
                 "runtime_dir": str(self.runtime.runtime_dir or ""),
             }
-            command = [python, *nursery_program.FLAGS, nursery_program.__file__, json.dumps(config), str(theirs.fileno())]
+            command = [
+                python,
+                *nursery_program.FLAGS,
+                nursery_program.__file__,
+                json.dumps(config),
+                str(theirs.fileno()),
+            ]
             # S603: the interpreter was probed, the rest is this package's own program.
             self._process = subprocess.Popen(  # noqa: S603
                 command,
@@ -184,8 +192,8 @@ class Nursery:
                 self._process = None
                 last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
                 raise NurseryFailure(last[0]) from None
-        assert self._process.stderr is not None
-        start_reader(self._process.stderr, self.runtime.name)
+        if self._process.stderr is not None:
+            start_reader(self._process.stderr, self.runtime.name)
         self.level = level
         self._control = ours
         LOG.info("Nursery for %s is up: %s, isolation: %s", self.runtime.name, python, level)

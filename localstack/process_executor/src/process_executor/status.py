@@ -20,7 +20,9 @@ class StatusResource:
             {"runtime": nursery.runtime.name, "python": str(nursery.runtime.python), "isolation": nursery.level}
             for nursery in NURSERIES
         ]
-        return Response.for_json({"nurseries": nurseries, "environments": [describe(e) for e in list(ENVIRONMENTS.values())]})
+        return Response.for_json(
+            {"nurseries": nurseries, "environments": [describe(e) for e in list(ENVIRONMENTS.values())]}
+        )
 
 
 def describe(executor: ProcessRuntimeExecutor) -> dict[str, Any]:
