@@ -47,10 +47,7 @@ def routes() -> list[tuple[Any, ...]]:
         (_OAUTH + r"/device/authorize", backchannel.DeviceAuthorization),
         (_NS + r"/oauth2/v1/clients", backchannel.Registration),
         (_ISSUER + r"/\.well-known/(?:openid-configuration|oauth-authorization-server)", discovery.Metadata),
-        (
-            _NS + r"/\.well-known/oauth-authorization-server(?:/oauth2/(?P<server>[A-Za-z0-9._-]+))?",
-            discovery.Metadata,
-        ),
+        (r"/\.well-known/oauth-authorization-server" + _ISSUER, discovery.Metadata),
         # Okta's Identity Engine
         (_NS + r"/idp/idx/introspect", okta_idx.IntrospectIdx),
         (_NS + r"/idp/idx/identify", okta_idx.Identify),

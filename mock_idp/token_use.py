@@ -117,7 +117,8 @@ class Revoke(ClientHandler):
     """RFC 7009: takes back an access or refresh token; unknown ones are no error."""
 
     def post(self) -> None:
-        """Revoke and answer 200, empty."""
+        """Revoke and answer 200, empty: with no content there is no content type, which some clients check."""
+        self.clear_header("Content-Type")
         fields = self.form()
         client = self.authenticate(fields)
         token = fields.get("token")

@@ -1,7 +1,11 @@
 """A real issuer on a free port for the whole session, and a page server for the browser tests."""
 
+import fcntl
 import functools
+import gzip
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,19 +19,41 @@ from mock_idp.tests.wire import Browser, Client, RunningIssuer
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(__file__).with_name("site")
+CLIENTS_DIR = Path(os.environ.get("CLIENTS_DIR") or ROOT / ".gatehouse" / "clients")
+CLIENT_SCRIPTS = Path(__file__).with_name("clients")
 WIDGET_DIR = Path(os.environ.get("WIDGET_DIR") or ROOT / ".gatehouse" / "widget")
 
 
 class _Pages(SimpleHTTPRequestHandler):
-    """The test pages, with Okta's widget under /widget/."""
+    """The test pages, with Okta's widget under /widget/ and its auth-js under /clients/."""
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/widget/"):
+            super().do_GET()
+            return
+        name = self.path.removeprefix("/widget/").split("?")[0]
+        content = widget_file(name)
+        self.send_response(200 if content is not None else 404)
+        self.send_header("Content-Type", self.guess_type(name))
+        self.send_header("Content-Length", str(len(content or b"")))
+        self.end_headers()
+        self.wfile.write(content or b"")
 
     def translate_path(self, path: str) -> str:
-        if path.startswith("/widget/"):
-            return str(WIDGET_DIR / path.removeprefix("/widget/").split("?")[0])
+        if path.startswith("/clients/"):
+            return str(CLIENTS_DIR / "node_modules" / path.removeprefix("/clients/").split("?")[0])
         return super().translate_path(path)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Stay quiet."""
+
+
+def widget_file(name: str) -> bytes | None:
+    """Return a file of the widget; the prepared folder keeps texts compressed."""
+    plain, packed = WIDGET_DIR / name, WIDGET_DIR / f"{name}.gz"
+    if packed.is_file():
+        return gzip.decompress(packed.read_bytes())
+    return plain.read_bytes() if plain.is_file() else None
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +105,27 @@ def start_issuer(state_dir: Path, **settings: str) -> RunningIssuer:
 @pytest.fixture(scope="session")
 def widget_files() -> Path:
     """The folder with the widget's files."""
-    if not (WIDGET_DIR / "js" / "okta-sign-in.min.js").exists():
-        pytest.skip(f"the widget is not prepared: {WIDGET_DIR} lacks it; make setup fetches it, or set WIDGET_DIR")
+    if widget_file("js/okta-sign-in.min.js") is None:
+        pytest.skip(f"the widget is not prepared in {WIDGET_DIR}: python -m frontend.widget does it")
     return WIDGET_DIR
+
+
+@pytest.fixture(scope="session")
+def node_clients() -> Path:
+    """The folder with the npm libraries, fetched once by the lock file's hashes."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("no node and npm here: the JavaScript clients cannot run")
+    digest = hashlib.sha256((CLIENT_SCRIPTS / "package-lock.json").read_bytes()).hexdigest()
+    CLIENTS_DIR.mkdir(parents=True, exist_ok=True)
+    with (CLIENTS_DIR / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stamp = CLIENTS_DIR / ".stamp"
+        if not (stamp.exists() and stamp.read_text() == digest):
+            for name in "package.json", "package-lock.json":
+                shutil.copy(CLIENT_SCRIPTS / name, CLIENTS_DIR)
+            command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--loglevel=error"]
+            done = subprocess.run(command, cwd=CLIENTS_DIR, capture_output=True, text=True, timeout=300, check=False)
+            assert done.returncode == 0, done.stderr
+            stamp.write_text(digest)
+    return CLIENTS_DIR

@@ -1,4 +1,4 @@
-"""The unmodified auth-js (as the widget bundles it) walks the redirect flow through the issuer's own page."""
+"""The unmodified auth-js, 7 in the widget and 8 alone, walks the redirect flow through the own sign-in page."""
 
 import json
 import re
@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 
 from mock_idp.tests.wire import RunningIssuer
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("widget_files")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("widget_files", "node_clients")]
+PAGES = ["authjs.html", "authjs8.html"]
 
 
 class RelyingParty:
@@ -21,8 +22,8 @@ class RelyingParty:
         self._site = site
         self.result = page.locator("#result")
 
-    def open(self, engine: str) -> None:
-        self.page.goto(f"{self._site}/authjs.html?engine={engine}&client=demo-spa&org={self.org}")
+    def open(self, engine: str, page: str = "authjs.html") -> None:
+        self.page.goto(f"{self._site}/{page}?engine={engine}&client=demo-spa&org={self.org}")
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -40,10 +41,11 @@ def party(page: Page, running: RunningIssuer, site: str) -> RelyingParty:
     return RelyingParty(page, running, site)
 
 
+@pytest.mark.parametrize("library", PAGES)
 @pytest.mark.parametrize("engine", ["pkce", "implicit"])
-def test_redirect_flow_signs_in_with_one_click(party: RelyingParty, engine: str):
+def test_redirect_flow_signs_in_with_one_click(party: RelyingParty, engine: str, library: str):
     """SignInWithRedirect leads to the issuer's page; one click on a persona leads back with tokens."""
-    party.open(engine)
+    party.open(engine, library)
     party.press("Sign in")
     party.choose("Alice Archer")
     tokens = party.answer("Alice Archer")
@@ -51,9 +53,10 @@ def test_redirect_flow_signs_in_with_one_click(party: RelyingParty, engine: str)
     assert bool(tokens["refreshToken"]) == (engine == "pkce")
 
 
-def test_tokens_are_renewed_and_userinfo_answers(party: RelyingParty):
+@pytest.mark.parametrize("library", PAGES)
+def test_tokens_are_renewed_and_userinfo_answers(party: RelyingParty, library: str):
     """auth-js renews by refresh token and silently in a frame, asks userinfo, revokes, and signs out."""
-    party.open("pkce")
+    party.open("pkce", library)
     party.press("Sign in")
     party.choose("Bob Baker")
     first = party.answer("Bob Baker")
@@ -69,7 +72,7 @@ def test_tokens_are_renewed_and_userinfo_answers(party: RelyingParty):
     party.press("Revoke")
     party.answer("revoked")
     party.press("Sign out")
-    expect(party.page).to_have_url(re.compile("authjs.html"))
+    expect(party.page).to_have_url(re.compile(library))
     party.press("Renew silently")
     expect(party.page.locator("#problem")).to_contain_text("not logged in", timeout=15_000)
 

@@ -200,7 +200,7 @@ def test_configuration_is_reloaded_over_http_and_by_signal(tmp_path: Path):
         b"GET /static/../config.py HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /static/%2e%2e/personas.yaml HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET /oauth2/default/v1/authorize?client_id=%FF HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"POST /idp/idx/identify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull",
+        b"POST /idp/idx/identify HTTP/1.1\r\nHost: x\r\nContent-Type: text/json\r\nContent-Length: 4\r\n\r\nnull",
     ],
 )
 def test_rough_requests_end_in_a_client_error(running, request_bytes: bytes):

@@ -6,14 +6,16 @@ sessionStorage.setItem("query", query.toString());
 const org = query.get("org");
 const issuer = `${org}/oauth2/default`;
 const pkce = query.get("engine") !== "implicit";
-const { authClient } = new OktaSignIn({
+const configuration = {
   issuer,
   clientId: query.get("client"),
-  redirectUri: `${location.origin}/authjs.html`,
-  useClassicEngine: true,
-  baseUrl: org,
-  authParams: { pkce, ...(pkce ? {} : { responseType: ["token", "id_token"] }) },
-});
+  redirectUri: location.origin + location.pathname,
+};
+// The widget bundles auth-js 7; alone, it is auth-js 8.
+const flow = { pkce, ...(pkce ? {} : { responseType: ["token", "id_token"] }) };
+const authClient = window.OktaSignIn
+  ? new OktaSignIn({ ...configuration, useClassicEngine: true, baseUrl: org, authParams: flow }).authClient
+  : new OktaAuth({ ...configuration, ...flow });
 const scopes = ["openid", "profile", "email", ...(pkce ? ["offline_access"] : [])];
 
 function show(id, value) {
@@ -52,7 +54,7 @@ on("revoke", async () => {
   await authClient.revokeAccessToken();
   return { revoked: true };
 });
-on("sign-out", () => authClient.signOut({ postLogoutRedirectUri: `${location.origin}/authjs.html` }));
+on("sign-out", () => authClient.signOut({ postLogoutRedirectUri: location.origin + location.pathname }));
 
 if (authClient.isLoginRedirect()) {
   authClient.token
