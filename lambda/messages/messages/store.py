@@ -27,8 +27,8 @@ from botocore.session import get_session
 from messages.board import BadCursor, IdInUse, Message, NoSuchMessage, Page, StoreUnavailable
 
 BOARD = "main"
-# How many partitions a board's messages spread over: each takes a thousand writes a second and costs every reader a query.
-# It may grow, since readers ask all of them; it must never shrink.
+# How many partitions a board's messages spread over: each takes a thousand writes a second, and costs every reader a
+# query. It may grow, since readers ask all of them; it must never shrink.
 SHARDS = 2
 
 CONNECT_TIMEOUT_S = 1
