@@ -32,7 +32,6 @@ def run(
     sentence: str,
     mend: str,
     environment: Mapping[str, str] | None = None,
-    log: Path | None = None,
 ) -> str:
     """Run to the end in a process group of its own and give back what it printed.
 
@@ -42,7 +41,6 @@ def run(
         sentence: what it means that it failed.
         mend: the next step then.
         environment: added to this process's own.
-        log: file that gets all of the output too.
 
     Raises:
         StackError: it exited non-zero or could not be started; `detail` has its last lines.
@@ -70,9 +68,6 @@ def run(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(output)
     if process.returncode:
         raise StackError(code=code, sentence=sentence, mend=mend, detail=last_lines(output))
     return output

@@ -12,14 +12,12 @@ import io
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import botocore.exceptions
 import localstack_client.session
@@ -94,10 +92,10 @@ class Deployer:
             )
         )
 
-    def watch(self, stop: threading.Event, interval_s: float = 1.0, hurry_s: float = 0.1) -> None:
-        """Reconcile until told to stop; what fails is written down and tried again."""
+    def watch(self, interval_s: float = 1.0, hurry_s: float = 0.1) -> Never:
+        """Reconcile for ever; what fails is written down and tried again."""
         failure = ""
-        while not stop.is_set():
+        while True:
             try:
                 self.reconcile()
                 failure = ""
@@ -110,7 +108,7 @@ class Deployer:
                     state="waiting" if waiting else "failed", reason=str(error), source=source_fingerprint()
                 )
                 self._write(state)
-            stop.wait(interval_s if self._deployed else hurry_s)
+            time.sleep(interval_s if self._deployed else hurry_s)
 
     def _write(self, deployment: Deployment) -> None:
         deployment.write(self._settings.deployment_file)
@@ -251,16 +249,12 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         deployer = Deployer(Settings.from_environment())
-        if not arguments.watch:
-            deployer.reconcile()
-            return 0
+        if arguments.watch:
+            deployer.watch()
+        deployer.reconcile()
     except StackError as error:
         log.error("%s", error)  # noqa: TRY400 -- the sentence is for a person, the traceback is not
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    deployer.watch(stop)
     return 0
 
 

@@ -162,8 +162,7 @@ class NativeStack:
             if supervisor is not None:
                 pid = supervisor.getPID()
                 supervisor.shutdown()
-                with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                    psutil.Process(pid).wait(timeout=20)
+                _wait_gone(pid, timeout_s=20)
         self._end_orphans()
         for path in (self._folder / "localstack", self._folder / "tmp", self._socket().parent):
             if path != self._folder:
@@ -260,6 +259,7 @@ class NativeStack:
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "PROVIDER_OVERRIDE_S3": "ephemeral",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
             "PROCESS_EXECUTOR_LOG_FILE": str(self.log_file("lambda")),
@@ -343,6 +343,14 @@ class NativeStack:
         for process in stubborn:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def _wait_gone(pid: int, *, timeout_s: float) -> None:
+    """Wait for a process that is nobody's child here; one that only waits to be reaped is gone."""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def _supervisor_tool(name: str) -> Path:

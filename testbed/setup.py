@@ -10,7 +10,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ class Setup:
     def __init__(self, settings: Settings, progress: Progress) -> None:
         self._home = settings.home
         self._progress = progress
+        self._temporary = self._home / "tmp"
         self._pieces = {piece.name: piece for piece in self._all()}
 
     @property
@@ -94,7 +96,8 @@ class Setup:
         """
         if not self.missing(*names):
             return
-        with self._alone():
+        with self._alone(), tempfile.TemporaryDirectory(dir=self._home, prefix="tmp.") as temporary:
+            self._temporary = Path(temporary)
             self._make(self.missing(*names))
 
     def _make(self, pieces: list[Piece]) -> None:
@@ -205,8 +208,13 @@ class Setup:
     def _uv(self) -> str:
         return shutil.which("uv") or str(self._home / "env/uv/bin/uv")
 
+    def _run(self, command: Sequence[str | Path], *, environment: dict[str, str] | None = None, **words: str) -> None:
+        """Run a command whose temporary files go away with this set-up."""
+        temporary = {"TMPDIR": str(self._temporary)}
+        run(command, environment=temporary | (environment or {}), **words)
+
     def _venv(self, target: Path) -> None:
-        run(
+        self._run(
             [self._uv(), "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, target],
             code="setup_failed",
             sentence=f"The environment {target.name} could not be created.",
@@ -216,7 +224,7 @@ class Setup:
     def _install(self, locks: tuple[Path, ...], *where: str) -> None:
         words = [word for lock in locks for word in ("-r", str(lock))]
         names = ", ".join(str(lock.relative_to(ROOT)) for lock in locks)
-        run(
+        self._run(
             [
                 self._uv(),
                 "pip",
@@ -241,13 +249,13 @@ class Setup:
             import ensurepip  # noqa: F401, PLC0415 -- only asked whether it is there: Debian splits it off
         except ModuleNotFoundError:
             install_debian_packages("python3-venv")
-        run(
+        self._run(
             [sys.executable, "-m", "venv", target],
             code="no_venv",
             sentence="This Python cannot create a virtual environment.",
             mend="install its venv module (Debian: apt-get install python3-venv) or uv, then run the command again",
         )
-        run(
+        self._run(
             [
                 *(target / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
                 *("--require-hashes", "-r", ROOT / "testbed/requirements-uv.txt"),
@@ -263,7 +271,7 @@ class Setup:
         self._install(
             (ROOT / "localstack/requirements.txt",), "--python", str(target / "bin/python"), "--compile-bytecode"
         )
-        run(
+        self._run(
             [
                 *(
                     self._uv(),
@@ -285,7 +293,7 @@ class Setup:
     def _make_widget(self) -> None:
         npm = shutil.which("npm")
         tools = self._home / "env/node/bin"
-        run(
+        self._run(
             [
                 sys.executable,
                 "-m",
