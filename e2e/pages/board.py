@@ -47,6 +47,15 @@ class Board:
         """Find the messages with this text."""
         return self.messages.filter(has_text=text)
 
+    def delete_button(self, text: str) -> Locator:
+        """Find the button that deletes a message, in its first state."""
+        return self.message(text).get_by_role("button", name="Delete: ")
+
+    def delete(self, text: str) -> None:
+        """Delete a message of one's own, and be sure of it."""
+        self.delete_button(text).click()
+        self.message(text).get_by_role("button", name="Really delete: ").click()
+
     def refresh(self) -> None:
         """Ask for the messages again."""
         self.refresh_button.click()

@@ -172,7 +172,9 @@ class Page {
       this.#draftId = crypto.randomUUID();
       field.value = "";
       this.#countBytes();
-      this.#show(answer);
+      // Not the newest page for sure: a repeated message comes with it, however old it is.
+      this.#shown = merged(this.#shown, answer.messages);
+      this.#render();
       const scroller = part("scroller");
       scroller.scrollTop = scroller.scrollHeight;
       status("Your message is posted.");
@@ -181,8 +183,19 @@ class Page {
 
   async #refresh() {
     await this.#inTurn(part("refresh"), "Getting the messages …", async (token) => {
-      this.#show(await this.#messages.list(token));
+      const answer = await this.#messages.list(token);
+      this.#shown = [];
+      this.#show(answer);
       status(this.#shown.length === 1 ? "1 message." : `${this.#shown.length} messages.`);
+    });
+  }
+
+  async #delete(message) {
+    clearProblem(part("board-problem"));
+    await this.#inTurn(part("refresh"), "Deleting …", async (token) => {
+      this.#show(await this.#messages.delete(token, message.id));
+      status("Your message is deleted.");
+      part("message").focus();
     });
   }
 
@@ -260,16 +273,20 @@ class Page {
     }
   }
 
+  /** Show the newest page, which says of its own span what there is and what no longer; what is older stays. */
   #show({ messages, next }) {
-    const isFirst = this.#shown.length === 0;
-    this.#shown = merged(this.#shown, messages);
-    if (isFirst) this.#next = next;
+    const known = new Set(this.#shown.map((message) => message.id));
+    const goesOn = messages.some((message) => known.has(message.id));
+    const oldest = messages[0]?.created_at;
+    const older = goesOn && next ? this.#shown.filter((message) => message.created_at < oldest) : [];
+    if (older.length === 0) this.#next = next;
+    this.#shown = merged(older, messages);
     this.#render();
   }
 
   #render() {
     part("earlier").hidden = !this.#next;
-    showMessages(this.#shown, this.#session.person.subject);
+    showMessages(this.#shown, this.#session.person.subject, (message) => this.#delete(message));
   }
 
   #countBytes() {

@@ -1,5 +1,6 @@
-// The messages API as the page uses it: a cross-origin form POST with the token in the field `token`,
-// which needs no preflight. Nothing here touches the document.
+// The messages API as the page uses it: a cross-origin form POST with the token in the field `token`, which needs no
+// preflight; and DELETE, which always needs one, with the token in the Authorization header. Nothing here touches the
+// document.
 
 const TIMEOUT_MS = 30_000; // API Gateway's own limit is 29 s
 const PAUSE_MS = 400;
@@ -29,30 +30,36 @@ export class Messages {
 
   /** Ask for the newest messages, or for those before `cursor`. */
   list(token, { cursor, quietly = false } = {}) {
-    return this.#sendOnceOrTwice(fieldsOf({ token, cursor }), quietly);
+    return this.#sendOnceOrTwice({ fields: fieldsOf({ token, cursor }) }, quietly);
   }
 
   /** Post one message and get the list with it; `id` is the same whenever the same message is posted again. */
   post(token, text, id) {
-    return this.#sendOnceOrTwice(fieldsOf({ token, message: text, id }));
+    return this.#sendOnceOrTwice({ fields: fieldsOf({ token, message: text, id }) });
+  }
+
+  /** Delete one of the person's own messages and get the list without it. */
+  delete(token, id) {
+    return this.#sendOnceOrTwice({ method: "DELETE", url: `${this.url}?${fieldsOf({ id })}`, token });
   }
 
   /** Ask once more when an answer is lost. That is harmless: the API stores a message with the same id only once. */
-  async #sendOnceOrTwice(fields, quietly = false) {
+  async #sendOnceOrTwice(request, quietly = false) {
     try {
-      return await this.#send(fields, quietly);
+      return await this.#send(request, quietly);
     } catch (error) {
       if (!(error instanceof NoAnswer || WORTH_REPEATING.has(error.status))) throw error;
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));
-      return this.#send(fields, quietly);
+      return this.#send(request, quietly);
     }
   }
 
-  async #send(fields, quietly) {
+  async #send({ method = "POST", url = this.url, fields, token }, quietly) {
     const began = performance.now();
-    const exchange = { url: this.url, fields: [...fields] };
+    const exchange = { method, url, fields: [...(fields ?? [])], token };
     try {
-      const { response, text } = await this.#fetch(fields);
+      const headers = token ? { Authorization: `Bearer ${token}` } : {};
+      const { response, text } = await this.#fetch(url, { method, headers, body: fields });
       Object.assign(exchange, {
         status: response.status,
         reason: response.statusText,
@@ -69,11 +76,10 @@ export class Messages {
     }
   }
 
-  async #fetch(fields) {
+  async #fetch(url, request) {
     try {
-      const response = await fetch(this.url, {
-        method: "POST",
-        body: fields,
+      const response = await fetch(url, {
+        ...request,
         credentials: "omit",
         cache: "no-store",
         signal: AbortSignal.timeout(TIMEOUT_MS),

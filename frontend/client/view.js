@@ -33,8 +33,11 @@ export function clearProblem(place) {
   place.replaceChildren();
 }
 
-/** Show the messages, newest last, and scroll to the newest unless the reader has scrolled away from it. */
-export function showMessages(messages, ownSubject) {
+/**
+ * Show the messages, newest last, and scroll to the newest unless the reader has scrolled away from it.
+ * @param {(message: object) => void} onDelete is told which of their own messages the person wants deleted
+ */
+export function showMessages(messages, ownSubject, onDelete) {
   const scroller = part("scroller");
   const wasAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 48;
   const list = part("messages");
@@ -42,7 +45,7 @@ export function showMessages(messages, ownSubject) {
   const items = messages.map((message) => {
     const isOwn = message.author === ownSubject;
     const key = `${isOwn ? "own" : "other"} ${message.id}`;
-    return shown.get(key) ?? messageItem(message, isOwn, key);
+    return shown.get(key) ?? messageItem(message, key, isOwn ? onDelete : null);
   });
   // Only what is new is put in: what stands there keeps a reader's selection and is not announced again.
   for (const [index, item] of items.entries()) {
@@ -56,13 +59,16 @@ export function showMessages(messages, ownSubject) {
   else scroller.removeAttribute("tabindex");
 }
 
-function messageItem({ author, text, created_at: createdAt }, isOwn, key) {
+function messageItem(message, key, onDelete) {
+  const { author, text, created_at: createdAt } = message;
+  const isOwn = Boolean(onDelete);
   const head = element(
     "p",
     "byline",
     element("span", "author", author),
     isOwn ? element("span", "you", "you") : null,
     timeElement(createdAt),
+    isOwn ? deleteButton(text, () => onDelete(message)) : null,
   );
   const body = element("p", "text", text);
   body.dir = "auto";
@@ -70,6 +76,30 @@ function messageItem({ author, text, created_at: createdAt }, isOwn, key) {
   item.dataset.key = key;
   item.append(avatar(author), element("div", "bubble", head, body));
   return item;
+}
+
+/** A button that asks once more before it deletes: there is no way back. */
+function deleteButton(text, run) {
+  const button = element("button", "delete", "Delete");
+  button.type = "button";
+  button.setAttribute("aria-label", `Delete: ${text}`);
+  const calmDown = () => {
+    button.textContent = "Delete";
+    button.setAttribute("aria-label", `Delete: ${text}`);
+    button.classList.remove("sure");
+  };
+  button.addEventListener("blur", calmDown);
+  button.addEventListener("click", () => {
+    if (button.classList.contains("sure")) {
+      calmDown();
+      run();
+      return;
+    }
+    button.textContent = "Really delete?";
+    button.setAttribute("aria-label", `Really delete: ${text}`);
+    button.classList.add("sure");
+  });
+  return button;
 }
 
 /** A round mark with somebody's first letter, in a colour of their own. */
@@ -105,16 +135,16 @@ export function clockText(time) {
 }
 
 /** Show the last request and its answer as they went over the wire; the token only by its length. */
-export function showExchange({ url, fields, status, reason, headers, text, failure, tookMs }) {
-  const { host, pathname } = new URL(url);
+export function showExchange({ method, url, fields, token, status, reason, headers, text, failure, tookMs }) {
+  const { host, pathname, search } = new URL(url);
   const body = fields.map(([name, value]) =>
-    name === "token" ? `token=… (${value.length} characters, not shown)` : `${name}=${encodeURIComponent(value)}`,
+    name === "token" ? `token=${elided(value)}` : `${name}=${encodeURIComponent(value)}`,
   );
   part("exchange-request").textContent = [
-    `POST ${pathname}`,
+    `${method} ${pathname}${search}`,
     `Host: ${host}`,
     `Origin: ${location.origin}`,
-    "Content-Type: application/x-www-form-urlencoded;charset=UTF-8",
+    token ? `Authorization: Bearer ${elided(token)}` : "Content-Type: application/x-www-form-urlencoded;charset=UTF-8",
     "",
     body.join("\n&"),
   ].join("\n");
@@ -126,6 +156,10 @@ export function showExchange({ url, fields, status, reason, headers, text, failu
   verdict.className = `verdict ${status >= 200 && status < 300 ? "good" : "bad"}`;
   part("exchange-none").hidden = true;
   part("exchange-parts").hidden = false;
+}
+
+function elided(token) {
+  return `… (${token.length} characters, not shown)`;
 }
 
 function prettyJson(text) {
