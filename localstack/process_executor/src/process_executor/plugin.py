@@ -38,11 +38,12 @@ def start_process_executor() -> None:
     """Check the settings, serve the status page."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import client_context
+    from process_executor import client_context, descriptors
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
     settings()
+    descriptors.raise_limit()
     client_context.hand_over()
     get_internal_apis().add(StatusResource())
 
@@ -50,6 +51,8 @@ def start_process_executor() -> None:
 @hooks.on_infra_shutdown(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def stop_process_executor() -> None:
     """Leave no process behind."""
+    from process_executor.departure import leave_with_the_main_thread
     from process_executor.executor import stop_all
 
     stop_all()
+    leave_with_the_main_thread()

@@ -1,0 +1,180 @@
+"""Starting, stopping and watching environments; what is left when LocalStack goes."""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cloud import Cloud, eventually
+from conftest import running
+
+SPAWNING = """
+import subprocess
+def handler(event, context):
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    subprocess.Popen(["sleep", "1000"])
+"""
+MEETING = """
+import socket
+def handler(event, context):
+    with socket.create_connection(("127.0.0.1", event)) as connection:
+        return connection.recv(1).decode()
+"""
+
+
+def processes_below(pid):
+    """All descendants of a process, from /proc."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            parents.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    found, waiting = [], [pid]
+    while waiting:
+        children = parents.get(waiting.pop(), [])
+        found += children
+        waiting += children
+    return found
+
+
+def alive(pids):
+    """Those that are neither gone nor zombies."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                found.append(pid)
+    return found
+
+
+@pytest.fixture(params=["auto", "process"])
+def short_lived(request):
+    """A LocalStack of this test's own."""
+    yield from running(PROCESS_EXECUTOR_ISOLATION=request.param)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_localstack(short_lived, number):
+    """Neither kill -9 nor a plain stop leaves a process behind, whatever a function has started."""
+    name = short_lived.deploy(SPAWNING)
+    assert short_lived.invoke(name).error is None
+    below = processes_below(short_lived.process.pid)
+    assert len(below) >= 5, "a nursery, a keeper, a function and its two children"
+    short_lived.process.send_signal(number)
+    short_lived.process.wait(timeout=20)
+    eventually(lambda: alive(below), lambda pids: not pids)
+
+
+def test_stop_leaves_no_folder(short_lived):
+    """A plain stop takes the environments' folders along."""
+    short_lived.run("import tempfile\ndef handler(event, context): tempfile.mkdtemp()\n")
+    short_lived.process.terminate()
+    short_lived.process.wait(timeout=20)
+    left = [path.name for path in (short_lived.folder / "tmp").iterdir()]
+    assert [name for name in left if name.startswith(("lambda-tmp-", "process-executor-"))] == []
+
+
+def test_nursery_that_died_is_replaced(short_lived):
+    """If the nursery is killed its environments are gone, and the next invocation starts anew."""
+    name = short_lived.deploy("def handler(event, context): return 'served'")
+    assert short_lived.invoke(name).json == "served"
+    below = processes_below(short_lived.process.pid)
+    for pid in below:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: alive(below), lambda pids: not pids)
+    assert short_lived.invoke(name).json == "served"
+
+
+def test_status_page_lists_environments(cloud):
+    """The page says what runs, as what, how often and how long."""
+    name = cloud.deploy("def handler(event, context): pass")
+    for _ in range(3):
+        cloud.invoke(name)
+    [found] = cloud.environments(name)
+    assert (found["version"], found["state"], found["invocations"]) == ("$LATEST", "idle", 3)
+    assert Path(f"/proc/{found['pid']}").exists()
+    assert 5 < found["memory_mb"] < 60
+    assert 0 <= found["age_s"] < 60
+
+
+def test_log_of_localstack_tells_start_stop_and_failure(cloud):
+    """One line each, with the reason."""
+    name = cloud.deploy("import os\ndef handler(event, context): os._exit(event)\n")
+    cloud.invoke(name, 3)
+    cloud.awslambda.delete_function(FunctionName=name)
+    lines = eventually(
+        lambda: [line for line in cloud.output if f"of {name}:$LATEST" in line], lambda found: len(found) >= 3
+    )
+    assert "is ready: pid" in lines[0]
+    assert "Runtime exited with error: exit status 3" in lines[1]
+    assert "is gone" in lines[2]
+
+
+def test_environments_run_in_parallel(cloud):
+    """Simultaneous invocations each get an environment."""
+    parallel(cloud, 8)
+
+
+def test_two_hundred_environments_leave_nothing_behind(clouds):
+    """Threads and descriptors of LocalStack are as many after 200 parallel environments as before."""
+    cloud = clouds(PROCESS_EXECUTOR_ISOLATION="auto")
+    parallel(cloud, 10)
+    before = descriptors(cloud)
+    parallel(cloud, 200)
+    assert eventually(lambda: descriptors(cloud), lambda found: found <= before) <= before
+    ours = [name for name in thread_names(cloud) if name.startswith(("process-exec", "nursery"))]
+    assert len(ours) <= 3
+
+
+def descriptors(cloud: Cloud) -> int:
+    """The executor's: pipes and pollers; LocalStack's own connections come and go."""
+    links = []
+    for path in Path(f"/proc/{cloud.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(str(path.readlink()))
+    return len([link for link in links if link.startswith(("pipe:", "anon_inode:"))])
+
+
+def thread_names(cloud: Cloud) -> list[str]:
+    return [path.read_text() for path in Path(f"/proc/{cloud.process.pid}/task").glob("*/comm")]
+
+
+def parallel(cloud: Cloud, count: int) -> None:
+    """Invoke a function that often at once: nobody is answered before all are there."""
+    name = cloud.deploy(MEETING, Timeout=120)
+    with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ThreadPoolExecutor(count) as pool:
+        server.settimeout(100)
+        answers = [pool.submit(cloud.invoke, name, server.getsockname()[1]) for _ in range(count)]
+        guests = [server.accept()[0] for _ in range(count)]
+        assert len([each for each in cloud.environments(name) if each["state"] == "invoking"]) == count
+        for guest in guests:
+            guest.send(b"k")
+            guest.close()
+        assert [answer.result().json for answer in answers] == ["k"] * count
+    cloud.awslambda.delete_function(FunctionName=name)
+    eventually(lambda: cloud.environments(name), lambda environments: not environments)
+
+
+def test_stopping_during_an_invocation_answers_the_caller(cloud):
+    """Deleting a function while it runs ends the invocation at once, not at its timeout."""
+    name = cloud.deploy("import threading\ndef handler(event, context): threading.Event().wait()\n", Timeout=60)
+    failures = []
+
+    def invoke():
+        try:
+            cloud.invoke(name)
+        except cloud.awslambda.exceptions.ServiceException as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=invoke)
+    thread.start()
+    eventually(lambda: [each["state"] for each in cloud.environments(name)], lambda states: states == ["invoking"])
+    cloud.awslambda.delete_function(FunctionName=name)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert "stopped during an invocation" in failures[0]
