@@ -22,7 +22,7 @@ class IdInUse(Exception):
 
 
 class NoSuchMessage(Exception):
-    """The author has no message with this id; answered as 404 `not_found`."""
+    """The author never had a message with this id; answered as 404 `not_found`."""
 
 
 class BadCursor(ValueError):
@@ -80,10 +80,10 @@ class Board(Protocol):
         ...
 
     def delete(self, *, author: str, message_id: str) -> None:
-        """Delete a message of the author's.
+        """Delete a message of the author's; to do so again is harmless.
 
         Raises:
-            NoSuchMessage: the author has none with this id.
+            NoSuchMessage: the author never had one with this id.
             StoreUnavailable: it is not known to be deleted.
         """
         ...

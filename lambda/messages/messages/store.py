@@ -110,8 +110,9 @@ class MessageStore:
                 ExpressionAttributeValues={":yes": {"BOOL": True}},
                 ReturnValues="ALL_NEW",
             )
-            if answer is None or not self._remove(answer["Attributes"]["place"]["S"]):
+            if answer is None:
                 raise NoSuchMessage
+            self._remove(answer["Attributes"]["place"]["S"])
 
     def _claim(self, claim: Item) -> bool:
         """Write a claim; say whether it is the first of its author and id."""
@@ -140,14 +141,9 @@ class MessageStore:
     def _shard(self, number: int) -> str:
         return f"board#{self._board}#{number}"
 
-    def _remove(self, place: str) -> bool:
-        """Remove a message; say whether it was there."""
-        answer = self._client.delete_item(
-            TableName=self._table,
-            Key={"pk": {"S": self._shard(_shard_of(place))}, "sk": {"S": place}},
-            ReturnValues="ALL_OLD",
-        )
-        return "Attributes" in answer
+    def _remove(self, place: str) -> None:
+        key = {"pk": {"S": self._shard(_shard_of(place))}, "sk": {"S": place}}
+        self._client.delete_item(TableName=self._table, Key=key)
 
     def _newest_first(self, shard: int, before: str | None, limit: int) -> Iterator[Item]:
         condition, values = "pk = :pk", {":pk": {"S": self._shard(shard)}}
