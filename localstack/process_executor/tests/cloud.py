@@ -14,12 +14,13 @@ import time
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 ROOT = Path(__file__).parents[3]
@@ -170,6 +171,23 @@ class Cloud:
     @property
     def isolation(self) -> str:
         return self.status()["nurseries"][0]["isolation"]
+
+
+ABSENT = f"no LocalStack to test against: {PYTHON} (LOCALSTACK_PYTHON names another)"
+
+
+def running(**settings: str) -> Iterator[Cloud]:
+    """Start a LocalStack and end it."""
+    if not PYTHON.exists():
+        pytest.skip(ABSENT)
+    if not (RUNTIMES / "python3.13").exists():
+        pytest.skip(f"no function runtime in {RUNTIMES} (PROCESS_EXECUTOR_RUNTIMES_DIR names another folder)")
+    cloud = Cloud(**settings)
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        cloud.stop()
 
 
 def zipped(files: Mapping[str, str | bytes]) -> bytes:

@@ -12,23 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from cloud import PYTHON, RUNTIMES, Cloud
-
-ABSENT = f"no LocalStack to test against: {PYTHON} (LOCALSTACK_PYTHON names another)"
-
-
-def running(**settings: str) -> Iterator[Cloud]:
-    """Start a LocalStack and end it."""
-    if not PYTHON.exists():
-        pytest.skip(ABSENT)
-    if not (RUNTIMES / "python3.13").exists():
-        pytest.skip(f"no function runtime in {RUNTIMES} (PROCESS_EXECUTOR_RUNTIMES_DIR names another folder)")
-    cloud = Cloud(**settings)
-    try:
-        cloud.start()
-        yield cloud
-    finally:
-        cloud.stop()
+from cloud import Cloud, running
 
 
 @pytest.fixture(scope="session")

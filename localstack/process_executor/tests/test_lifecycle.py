@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, eventually
-from conftest import running
+from cloud import Cloud, eventually, running
 
 SPAWNING = """
 import subprocess
