@@ -13,10 +13,11 @@ class Page {
   #messages;
   #shown = [];
   #next = null;
-  #draftId = crypto.randomUUID();
+  #draft = { text: null, id: null };
   #canSignIn = false;
   #turn = Promise.resolve();
   #waiting = 0;
+  #turns = 0;
 
   constructor(config) {
     this.#config = config;
@@ -167,10 +168,12 @@ class Page {
       });
       return;
     }
-    await this.#inTurn(part("post-button"), "Posting …", async (token) => {
-      const answer = await this.#messages.post(token, text, this.#draftId);
-      this.#draftId = crypto.randomUUID();
-      field.value = "";
+    // The same text goes under the same id until it is known to be stored; another text is another message.
+    if (this.#draft.text !== text) this.#draft = { text, id: crypto.randomUUID() };
+    const post = async (token) => {
+      const answer = await this.#messages.post(token, text, this.#draft.id);
+      this.#draft = { text: null, id: null };
+      if (field.value.trim() === text) field.value = "";
       this.#countBytes();
       // Not the newest page for sure: a repeated message comes with it, however old it is.
       this.#shown = merged(this.#shown, answer.messages);
@@ -178,7 +181,8 @@ class Page {
       const scroller = part("scroller");
       scroller.scrollTop = scroller.scrollHeight;
       status("Your message is posted.");
-    });
+    };
+    await this.#inTurn(part("post-button"), "Posting …", post, () => this.#post());
   }
 
   async #refresh() {
@@ -191,7 +195,6 @@ class Page {
   }
 
   async #delete(message) {
-    clearProblem(part("board-problem"));
     await this.#inTurn(part("refresh"), "Deleting …", async (token) => {
       this.#show(await this.#messages.delete(token, message.id));
       status("Your message is deleted.");
@@ -213,10 +216,14 @@ class Page {
   /** Look for other people's messages now and then, while somebody is looking and nothing else goes on. */
   async #refreshQuietly() {
     if (document.hidden || part("person").hidden || this.#waiting) return;
+    const turns = this.#turns;
     try {
       const { token, hasEnded } = await this.#token();
       if (hasEnded) this.#sendBackAtTheEnd();
-      else if (token) this.#show(await this.#messages.list(token, { quietly: true }));
+      if (!token) return;
+      const answer = await this.#messages.list(token, { quietly: true });
+      // What was posted or deleted meanwhile is not in this answer.
+      if (turns === this.#turns) this.#show(answer);
     } catch {
       // The next one may do better; a person who wants to know presses Refresh.
     }
@@ -226,10 +233,12 @@ class Page {
    * Do one thing with the API after the ones before it, and show why it failed if it does. The button that started it
    * is off meanwhile, but keeps the focus.
    */
-  #inTurn(button, doing, work) {
+  #inTurn(button, doing, work, again = () => this.#inTurn(button, doing, work)) {
     if (isOff(button)) return this.#turn;
     setOff(button, true);
+    clearProblem(part("board-problem"));
     this.#waiting += 1;
+    this.#turns += 1;
     this.#turn = this.#turn.then(async () => {
       status(doing);
       try {
@@ -239,7 +248,7 @@ class Page {
         clearStatusIf(doing);
       } catch (error) {
         status("");
-        this.#explain(error);
+        this.#explain(error, again);
       } finally {
         setOff(button, false);
         this.#waiting -= 1;
@@ -248,7 +257,8 @@ class Page {
     return this.#turn;
   }
 
-  #explain(error) {
+  #explain(error, again) {
+    const tryAgain = { label: "Try again", run: again };
     const place = part("board-problem");
     const isSignedIn = !part("person").hidden;
     if (error instanceof Refusal && error.status === 401 && isSignedIn) {
@@ -260,13 +270,13 @@ class Page {
       const text = `${verdictOf(error)} Sign in, then post it again; your text stays.`;
       showProblem(place, { title: "The API refused this message", text, action });
     } else if (error instanceof Refusal) {
-      showProblem(place, { title: "The API refused", text: `${verdictOf(error)} Your text stays.` });
+      const action = error.status >= 500 ? tryAgain : undefined;
+      showProblem(place, { title: "The API refused", text: `${verdictOf(error)} Your text stays.`, action });
     } else if (error instanceof NoAnswer) {
       const text =
         `${error.message} See that ${this.#config.apiUrl} runs and allows the origin ${location.origin}. ` +
         "Trying again is safe: a message is stored only once.";
-      const action = { label: "Try again", run: () => (part("message").value ? this.#post() : this.#refresh()) };
-      showProblem(place, { title: "The API can't be reached", text, action });
+      showProblem(place, { title: "The API can't be reached", text, action: tryAgain });
     } else {
       console.error(error);
       showProblem(place, { title: "The page failed", text: `${error.message} Reload it, and try again.` });

@@ -156,3 +156,17 @@ def test_page_never_scrolls_sideways(page, board):
     for width in (320, 375, 768, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_another_text_after_a_lost_answer_is_another_message(page, board, scratch):
+    """Only the same text is repeated under its id; an edited one would collide with what may have been stored."""
+    unavailable = (503, {"error": "store_unavailable", "error_description": "Try again."})
+    api = scratch(unavailable)
+    page.goto(board(API_URL=api.url).url)
+    post(page, "first thought")
+    expect(problem(page, "The API refused").get_by_role("button", name="Try again")).to_be_visible()
+    post(page, "second thought")
+    expect(page.get_by_role("button", name="Post message")).to_be_enabled()
+    asked = [urllib.parse.parse_qs(body) for body in api.bodies]
+    assert [body["message"][0].split()[0] for body in asked] == ["first", "first", "second", "second"]
+    assert len({body["id"][0] for body in asked}) == 2

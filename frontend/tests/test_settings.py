@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from frontend.settings import Settings, SettingsError
 from frontend.tests.servers import ROOT, environment, start_server, stop_server
 
 
@@ -86,13 +87,16 @@ def test_health_answers_ok_and_is_never_kept(server):
         ("WIDGET_ENGINE", "third", "identity or classic"),
     ],
 )
-def test_bad_setting_ends_the_server_with_a_sentence_that_names_it(widget_dir, name, value, expected):
-    """The server does not start, says which variable is wrong and what it must hold, and shows no traceback."""
-    status, said = end_of(**{"WIDGET_DIR": widget_dir, name: value})
-    assert status == 1
-    assert said.startswith(f"{name} must be ")
-    assert expected in said
-    assert "Traceback" not in said
+def test_bad_setting_is_refused_with_a_sentence_that_names_it(name, value, expected):
+    """The sentence says which variable is wrong and what it must hold."""
+    with pytest.raises(SettingsError, match=f"^{name} must be .*{expected}"):
+        Settings.from_environment({name: value})
+
+
+def test_bad_setting_ends_the_server(widget_dir):
+    """The server does not start, says why, and shows no traceback."""
+    status, said = end_of(WIDGET_DIR=widget_dir, WIDGET_ENGINE="third")
+    assert (status, said) == (1, "WIDGET_ENGINE must be identity or classic, not 'third'.\n")
 
 
 def test_missing_widget_ends_the_server_with_the_command_that_brings_it(tmp_path):
