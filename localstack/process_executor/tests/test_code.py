@@ -1,10 +1,12 @@
 """Where a function's code comes from: layers, hot-reloaded folders, custom runtimes, other versions of Python."""
 
+import json
 import os
+import socket
 import subprocess
 
 import pytest
-from cloud import PYTHON, RUNTIMES, eventually, zipped
+from cloud import PYTHON, RUNTIMES, eventually, free_port, zipped
 from test_invocations import assert_error
 
 BOOTSTRAP = """#!/bin/sh
@@ -195,3 +197,21 @@ def test_update_of_the_code_takes_effect(cloud):
     archive = zipped({"app.py": "def handler(event, context): return 'new'"})
     cloud.awslambda.update_function_code(FunctionName=name, ZipFile=archive)
     eventually(lambda: cloud.invoke(name).json, lambda found: found == "new")
+
+
+def test_debugger_can_attach_and_suspends_the_timeout(clouds):
+    """The port is in the log; while a debugger is connected, no timeout ends the invocation."""
+    if not (RUNTIMES / "python3.13" / "debugpy").exists():
+        pytest.skip("debugpy is not installed in the runtime's folder")
+    port = free_port()
+    cloud = clouds(PROCESS_EXECUTOR_DEBUG_PORT=str(port))
+    name = cloud.deploy(
+        "import threading\ndef handler(event, context): threading.Event().wait(event); return 'done'", Timeout=3
+    )
+    assert f"\nDebugger: attach to 127.0.0.1:{port}\n" in "\n" + cloud.invoke(name, 0).log
+    request = json.dumps({"seq": 1, "type": "request", "command": "initialize", "arguments": {"adapterID": "tests"}})
+    with socket.create_connection(("127.0.0.1", port)) as debugger:
+        debugger.sendall(f"Content-Length: {len(request)}\r\n\r\n{request}".encode())
+        assert b"Content-Length" in debugger.recv(4096)
+        assert cloud.invoke(name, 4).json == "done"
+    assert cloud.invoke(name, 4).json["errorType"] == "Sandbox.Timedout"

@@ -92,8 +92,8 @@ def test_timeout_is_answered_and_a_new_process_serves_next(cloud):
     source = (
         "import threading\ndef handler(event, context):\n    if event: threading.Event().wait()\n    return 'served'\n"
     )
-    name = cloud.deploy(source, Timeout=1)
-    assert_error(cloud.invoke(name, {"hang": True}), "Sandbox.Timedout", "Task timed out after 1.00 seconds")
+    name = cloud.deploy(source, Timeout=2)
+    assert_error(cloud.invoke(name, {"hang": True}), "Sandbox.Timedout", "Task timed out after 2.00 seconds")
     assert cloud.invoke(name).json == "served"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 
 from cloud import eventually
@@ -196,11 +197,20 @@ def test_system_log_level_debug_adds_runtime_done(cloud):
 
 def test_live_file_shows_output_before_the_invocation_ends(cloud):
     """What a function writes can be followed while it runs."""
-    source = "import threading\ndef handler(event, context):\n    print('early words')\n    threading.Event().wait(2)\n"
-    name = cloud.deploy(source)
-    thread = threading.Thread(target=cloud.invoke, args=[name])
-    thread.start()
+    source = """
+    import socket
+    def handler(event, context):
+        print("early words")
+        socket.create_connection(("127.0.0.1", event)).recv(1)
+    """
+    name = cloud.deploy(source, Timeout=60)
     live = cloud.folder / "functions.log"
-    eventually(lambda: live.read_text() if live.exists() else "", lambda text: f"{name} | early words\n" in text, 1.9)
-    assert cloud.environments(name)[0]["state"] == "invoking"
-    thread.join()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=cloud.invoke, args=[name, server.getsockname()[1]])
+        thread.start()
+        with server.accept()[0]:  # it waits for this connection's end
+            eventually(
+                lambda: live.read_text() if live.exists() else "", lambda text: f"{name} | early words\n" in text
+            )
+            assert cloud.environments(name)[0]["state"] == "invoking"
+        thread.join()

@@ -29,6 +29,7 @@ TASK_ROOT = "/var/task"
 # What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
 FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
 LIMITS = {"RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 1024, "RLIMIT_CORE": 0}
+SHARED_PROCESSES = 4096
 ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
 UIDS: set[int] = set()
 UID_LOCK = threading.Lock()
@@ -179,7 +180,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 must_read=[
                     str(path) for path in (runtime.prefix, runtime.runtime_dir, paths.task_dir, paths.opt_dir) if path
                 ],
-                limits=LIMITS if staged else LIMITS | {"RLIMIT_FSIZE": function.ephemeral_storage.size << 20},
+                limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
             )
 
         return Plan(
@@ -267,6 +268,15 @@ class Paths:
             layer,
             "/var/runtime" if self.staged else str(self.runtime.runtime_dir),
         ]
+
+
+def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
+    """Limits that stand in for what namespaces would do.
+
+    Without a user of its own, a function's processes are counted together with LocalStack's many threads.
+    """
+    limits = {"RLIMIT_FSIZE": tmp_mb << 20}
+    return limits if uid else limits | {"RLIMIT_NPROC": SHARED_PROCESSES}
 
 
 def private_folder(environment_id: str, uid: int) -> Path:

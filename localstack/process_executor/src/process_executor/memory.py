@@ -1,10 +1,12 @@
 """How much memory an environment uses, and when to look again."""
 
+import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-PROC = Path("/proc")
+# Plain calls: these run at the end of every invocation, and pathlib would take longer than the kernel.
+# ruff: noqa: PTH123, PTH208
+
 # A process cannot touch new memory faster than this, so there is no need to look more often.
 FILL_MB_PER_S = 2000
 SHORTEST_S = 0.02
@@ -15,10 +17,10 @@ def descendants(keeper: int) -> list[int]:
     found: list[int] = []
     waiting = [keeper] if keeper else []
     while waiting:
-        parent = waiting.pop()
+        folder = f"/proc/{waiting.pop()}/task"
         try:
-            for task in (PROC / str(parent) / "task").iterdir():
-                children = [int(text) for text in (task / "children").read_text().split()]
+            for task in os.listdir(folder):
+                children = [int(text) for text in read(f"{folder}/{task}/children").split()]
                 waiting += children
                 found += children
         except OSError:
@@ -26,10 +28,16 @@ def descendants(keeper: int) -> list[int]:
     return found
 
 
-def status_mb(pid: int, field: str) -> int:
+def read(path: str) -> bytes:
+    """A small file of the kernel's."""
+    with open(path, "rb", buffering=0) as file:
+        return file.read()
+
+
+def status_mb(pid: int, field: bytes) -> int:
     """A field of ``/proc/PID/status`` that is in kB, in MB rounded up; 0 for a process that is gone."""
     try:
-        text = (PROC / str(pid) / "status").read_text()
+        text = read(f"/proc/{pid}/status")
     except OSError:
         return 0
     _, found, rest = text.partition(field)
@@ -38,12 +46,12 @@ def status_mb(pid: int, field: str) -> int:
 
 def peak_mb(pids: list[int]) -> int:
     """The highest resident memory so far, summed."""
-    return sum(status_mb(pid, "VmHWM:") for pid in pids)
+    return sum(status_mb(pid, b"VmHWM:") for pid in pids)
 
 
 def resident_mb(pids: list[int]) -> int:
     """The resident memory now, summed; what forks share counts for each of them."""
-    return sum(status_mb(pid, "VmRSS:") for pid in pids)
+    return sum(status_mb(pid, b"VmRSS:") for pid in pids)
 
 
 def proportional_mb(pids: list[int]) -> int:
@@ -51,13 +59,13 @@ def proportional_mb(pids: list[int]) -> int:
     total_kb = 0
     for pid in pids:
         try:
-            text = (PROC / str(pid) / "smaps_rollup").read_text()
+            text = read(f"/proc/{pid}/smaps_rollup")
         except PermissionError:
-            total_kb += status_mb(pid, "VmRSS:") * 1024
+            total_kb += status_mb(pid, b"VmRSS:") * 1024
         except OSError:
             continue
         else:
-            total_kb += int(text.partition("\nPss:")[2].split(maxsplit=1)[0])
+            total_kb += int(text.partition(b"\nPss:")[2].split(maxsplit=1)[0])
     return total_kb // 1024
 
 

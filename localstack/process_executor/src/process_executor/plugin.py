@@ -35,16 +35,17 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def start_process_executor() -> None:
-    """Check the settings, serve the status page."""
+    """Check the settings, serve the status page, start nurseries."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import client_context, descriptors
+    from process_executor import client_context, descriptors, spawner
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
     settings()
     descriptors.raise_limit()
     client_context.hand_over()
+    spawner.start_installed()
     get_internal_apis().add(StatusResource())
 
 

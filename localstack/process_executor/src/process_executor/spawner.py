@@ -9,12 +9,11 @@ import subprocess
 import tempfile
 import threading
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from process_executor import nursery as nursery_program
-from process_executor.runtimes import Runtime
+from process_executor.runtimes import Runtime, UnsupportedRuntime, resolve
 from process_executor.settings import settings
 
 LOG = logging.getLogger(__name__)
@@ -238,12 +237,29 @@ def levels() -> list[str]:
     return ["namespaces" if os.geteuid() == 0 else "user-namespaces", "process"]
 
 
-@cache
 def nursery_for(runtime: Runtime) -> Nursery:
     """The one nursery of a runtime."""
-    found = Nursery(runtime)
-    NURSERIES.append(found)
-    return found
+    with _LOCK:
+        for nursery in NURSERIES:
+            if nursery.runtime == runtime:
+                return nursery
+        nursery = Nursery(runtime)
+        NURSERIES.append(nursery)
+        return nursery
+
+
+def start_installed() -> None:
+    """Start the nurseries of all installed runtimes in the background, so that the first function finds its own."""
+
+    def start() -> None:
+        for folder in sorted(settings().runtimes_dir.glob("python3.*")):
+            try:
+                nursery_for(resolve(folder.name)).start()
+            except (UnsupportedRuntime, NurseryFailure, OSError) as problem:
+                LOG.debug("No nursery for %s yet: %s", folder.name, problem)
+
+    threading.Thread(target=start, name="nurseries", daemon=True).start()
 
 
 NURSERIES: list[Nursery] = []
+_LOCK = threading.Lock()
