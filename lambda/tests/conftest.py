@@ -1,12 +1,14 @@
 """Fixtures: an issuer's keys, a real DynamoDB server over HTTP, a configured function, and a way to call it."""
 
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.session import get_session
+from werkzeug.serving import make_server
 
 # The rooms' tests are no packages: what these share among themselves stands beside them.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -24,13 +26,24 @@ def issuer() -> Issuer:
 
 @pytest.fixture(scope="session")
 def dynamodb_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - two seconds, for those tests only that use a table
+    """A DynamoDB that does one operation at a time: moto's conditional writes are not atomic, DynamoDB's are."""
+    # Imported here: it takes two seconds, and only the tests that use a table need it.
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app  # noqa: PLC0415
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    application = DomainDispatcherApplication(create_backend_app)
+    lock = threading.Lock()
+
+    def one_at_a_time(environ: Any, start_response: Any) -> Any:
+        with lock:
+            return application(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 @pytest.fixture(autouse=True)
