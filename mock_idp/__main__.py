@@ -40,6 +40,8 @@ def main() -> int:
     try:
         settings = load_settings(os.environ)
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        # At lower levels Tornado quotes malformed requests, and a token may stand in one.
+        logging.getLogger("tornado").setLevel(logging.WARNING)
         for sentence in unknown_settings(os.environ):
             log.warning("%s", sentence)
         asyncio.run(serve(settings))

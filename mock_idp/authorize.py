@@ -265,7 +265,7 @@ class Responder(PageHandler):
                 "scope": " ".join(scopes),
             }
         if "id_token" in kinds:
-            answer["id_token"] = id_token_draft(
+            identity = id_token_draft(
                 realm,
                 request.client_id,
                 request.scopes,
@@ -275,7 +275,8 @@ class Responder(PageHandler):
                 amr=grant.amr,
                 access_token=answer.get("access_token"),
                 code=answer.get("code"),
-            ).sign()
+            )
+            answer["id_token"] = mint(realm, identity, request.client_id, persona, self.request.path)
         return answer
 
 

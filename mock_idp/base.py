@@ -126,14 +126,20 @@ class BaseHandler(RequestHandler):
             self.set_header("Access-Control-Allow-Methods", _CORS_METHODS)
             self.set_header("Access-Control-Max-Age", "600")
 
-    def options(self) -> None:
+    def options(self, **_: str) -> None:
         """Answer a preflight; its headers are set already."""
         self.set_status(204)
 
     async def _strike(self) -> None:
         if self.request.method == "OPTIONS":
             return
-        active = self.ns.faults.take("endpoint", client_id=self._asked_client_id(), path=self.request.path)
+        session = self.session()
+        active = self.ns.faults.take(
+            "endpoint",
+            client_id=self._asked_client_id(),
+            persona=session.login if session else "",
+            path=self.request.path,
+        )
         if active is None:
             return
         parameters = active.parameters
@@ -282,9 +288,9 @@ class BaseHandler(RequestHandler):
         return urlsplit(origin).netloc == self.request.host or origin == self.base_url
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: Any) -> None:
-        """Only what nobody expected is worth a traceback."""
-        if not isinstance(value, IssuerError | HTTPError):
-            super().log_exception(typ, value, tb)
+        """Only what nobody expected is worth a traceback; the query is left out, it may hold codes and tokens."""
+        if typ is not None and value is not None and not isinstance(value, IssuerError | HTTPError):
+            log.error("uncaught exception at %s %s", self.request.method, self.request.path, exc_info=(typ, value, tb))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Take the status from the error itself."""

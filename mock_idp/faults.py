@@ -161,12 +161,13 @@ def verdict(fault: Fault | None) -> dict[str, Any]:
 
 
 def _token(name: str, apply: Break, summary: str, correct: str, **parameters: str) -> Fault:
+    which = {"token": "access_token, or id_token; where it strikes what the token endpoint issues"}
     return Fault(
         name=name,
         group="token",
         summary=summary,
         correct=correct,
-        parameters=parameters,
+        parameters=parameters | which,
         refused=True,
         apply=apply,
     )
@@ -379,8 +380,10 @@ class ActiveFault:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     struck: int = 0
 
-    def matches(self, *, client_id: str, persona: str, path: str) -> bool:
+    def matches(self, *, client_id: str, persona: str, path: str, kind: str) -> bool:
         """Say whether a request is within the scope."""
+        if kind and self.parameters.get("token", "access_token") != kind:
+            return False
         return (
             (not self.client_id or self.client_id == client_id)
             and (not self.persona or self.persona == persona)
@@ -424,10 +427,14 @@ class ActiveFaults:
         """Turn all off."""
         self._active.clear()
 
-    def take(self, group: str, *, client_id: str = "", persona: str = "", path: str = "") -> ActiveFault | None:
+    def take(
+        self, group: str, *, client_id: str = "", persona: str = "", path: str = "", kind: str = ""
+    ) -> ActiveFault | None:
         """Return the first active fault of a group that strikes this request; a one-shot goes off."""
         for active in self._active.values():
-            if active.fault.group == group and active.matches(client_id=client_id, persona=persona, path=path):
+            if active.fault.group == group and active.matches(
+                client_id=client_id, persona=persona, path=path, kind=kind
+            ):
                 active.struck += 1
                 if active.once:
                     del self._active[active.fault_id]

@@ -143,20 +143,23 @@ def profile_claims(persona: Persona, scopes: Iterable[str], *, brief: bool = Fal
     return claims
 
 
-def mint(realm: Realm, access: Draft, client_id: str, persona: Persona | None, path: str) -> str:
-    """Sign an access token, broken if a fault is on for it."""
+def mint(realm: Realm, made: Draft, client_id: str, persona: Persona | None, path: str) -> str:
+    """Sign an access or ID token, broken if a fault is on for it.
+
+    A fault of the group `token` breaks access tokens, unless its parameter `token` says `id_token`.
+    """
     ns = realm.ns
     if not ns.faults:
-        return access.sign()
+        return made.sign()
     login = persona.login if persona else ""
-    active = ns.faults.take("token", client_id=client_id, persona=login, path=path)
+    active = ns.faults.take("token", client_id=client_id, persona=login, path=path, kind=made.kind)
     if active is None:
-        return access.sign()
+        return made.sign()
     parameters: Mapping[str, Any] = active.parameters
     if active.fault.name == "id_token" and persona is not None:
-        scopes = access.claims.get("scp", ["openid"])
+        scopes = made.claims.get("scp", ["openid"])
         parameters = {"id_token": id_token_draft(realm, client_id, scopes, persona).sign()}
-    return break_token(access, active.fault, parameters)
+    return break_token(made, active.fault, parameters)
 
 
 def token_response(
@@ -186,7 +189,7 @@ def token_response(
         ns.refresh_tokens.put(refresh_token, RefreshToken(grant, scopes))
         response["refresh_token"] = refresh_token
     if "openid" in scopes:
-        response["id_token"] = id_token_draft(
+        identity = id_token_draft(
             realm,
             client.client_id,
             scopes,
@@ -195,7 +198,8 @@ def token_response(
             nonce=grant.nonce,
             amr=grant.amr,
             access_token=access_token,
-        ).sign()
+        )
+        response["id_token"] = mint(realm, identity, client.client_id, persona, path)
     return response
 
 

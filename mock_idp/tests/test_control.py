@@ -358,3 +358,16 @@ def test_unknown_paths_answer_in_the_shape_of_their_part(running: RunningIssuer)
     assert agent.get("/api/v1/banana").json["errorCode"] == "E0000007"
     assert agent.get("/oauth2/nowhere/v1/keys").json["errorCode"] == "E0000007"
     assert urlsplit(running.origin).hostname == "localhost"
+
+
+def test_fault_can_strike_id_tokens_or_one_persons_requests(spa: Client):
+    """parameters.token=id_token spares the access token; a person's fault strikes in that person's session."""
+    spa.browser.send("/mock/faults", fault="tampered_signature", parameters={"token": "id_token"})
+    tokens = spa.tokens()
+    assert spa.userinfo(tokens["access_token"]).status == 200
+    logout = spa.browser.get(f"{V1}/logout", id_token_hint=tokens["id_token"])
+    assert logout.status == 400
+    spa.browser.send("/mock/faults", fault="server_error", persona="alice", once=False)
+    assert spa.authorize().status == 503
+    spa.browser.cookies.clear()
+    assert spa.authorize().status == 302
