@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import textwrap
 import urllib.request
 
 import pytest
@@ -187,3 +188,19 @@ def test_function_url_is_served(cloud):
     request = urllib.request.Request(f"http://127.0.0.1:{cloud.port}/some/path", headers={"Host": host})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.read()) == (202, b"/some/path")
+
+
+def test_runtime_that_is_slow_to_poll_again_is_waited_for(cloud):
+    """An invocation that comes before the runtime asks for it is handed out when it does."""
+    bootstrap = """\
+    #!/bin/sh
+    api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+    while true; do
+      id=$(curl -sS -o /dev/null -D - "$api/next" | grep -Fi Aws-Request-Id | tr -d '[:space:]' | cut -d: -f2)
+      curl -sS -o /dev/null "$api/$id/response" -d '"served"'
+      sleep 0.5
+    done
+    """
+    files = {"bootstrap": textwrap.dedent(bootstrap)}
+    name = cloud.deploy(files, Runtime="provided.al2023", Handler="h", MemorySize=256)
+    assert [cloud.invoke(name).json for _ in range(3)] == ["served"] * 3

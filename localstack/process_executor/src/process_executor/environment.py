@@ -373,6 +373,7 @@ class Process:
         self._exit_status: int | None = None
         self._invocation: Invocation | None = None
         self._polling: Connection | None = None
+        self._undelivered: tuple[dict[str, str], bytes] | None = None
         self._serving = False
         self._output = Output(plan.rewrite)
         self._events: list[str] = []
@@ -535,6 +536,7 @@ class Process:
         match request.method, request.path.removeprefix(VERSION).split("/"):
             case "GET", ["invocation", "next"]:
                 self._polling, self.ready = connection, True
+                self._deliver()
             case "POST", ["invocation", request_id, "response"]:
                 self._take_response(connection, request, request_id)
             case "POST", ["invocation", request_id, "error"]:
@@ -600,12 +602,19 @@ class Process:
         return self.plan.rewrite(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
     def hand_out(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
-        """Answer the runtime's poll with an invocation."""
+        """Answer the runtime's poll with an invocation: now, or as soon as it polls."""
+        self._invocation, self._serving = invocation, True
+        self._undelivered = (headers, payload)
+        self._deliver()
+
+    def _deliver(self) -> None:
         connection = self._polling
-        self._invocation, self._serving, self.ready, self._polling = invocation, True, False, None
-        if connection is not None:
-            connection.answer(200, payload, headers)
-            self._watch_writes(connection)
+        if connection is None or self._undelivered is None:
+            return
+        headers, payload = self._undelivered
+        self._undelivered, self._polling, self.ready = None, None, False
+        connection.answer(200, payload, headers)
+        self._watch_writes(connection)
 
     # --- The end ---------------------------------------------------------------------------------------------------
 

@@ -196,7 +196,16 @@ class Nursery:
         self.level = level
         self._control = ours
         LOG.info("Nursery for %s is up: %s, isolation: %s", self.runtime.name, python, level)
+        if level == "process" and os.geteuid() == 0:
+            self._warn_of_root()
         return ours
+
+    def _warn_of_root(self) -> None:
+        """Say so when functions cannot be given another user."""
+        folders = [str(path) for path in (self.runtime.prefix, self.runtime.runtime_dir) if path]
+        closed = [folder for folder in folders if not nursery_program.open_to_all(folder)]
+        if closed:
+            LOG.warning("Functions of %s run as root: other users cannot read %s", self.runtime.name, closed[0])
 
 
 def start_reader(stream: Any, name: str) -> None:
