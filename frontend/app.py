@@ -192,14 +192,10 @@ async def serve(settings: Settings, app: Application) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    log.info("The page is at %s/, with the %s engine and the issuer %s", *_summary(settings))
+    log.info("The page is at %s/, its issuer at %s", settings.url, settings.okta_issuer)
     await stop.wait()
     server.stop()
     await server.close_all_connections()
-
-
-def _summary(settings: Settings) -> tuple[str, str, str]:
-    return settings.url, settings.widget_engine, settings.okta_issuer
 
 
 def run() -> int:
