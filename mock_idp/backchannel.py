@@ -1,6 +1,5 @@
 """Requests that clients make before anybody signs in: pushed requests, device codes, registration."""
 
-import json
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from mock_idp.authorize import (
     checked_scopes,
     identify_client,
 )
-from mock_idp.base import OAuthHandler
+from mock_idp.base import OAuthHandler, parse_json
 from mock_idp.clients import (
     AUTH_METHODS,
     GRANT_TYPES,
@@ -20,6 +19,7 @@ from mock_idp.clients import (
     RESPONSE_TYPES,
     Client,
     canonical_response_type,
+    is_plain_url,
     origin_of,
 )
 from mock_idp.control import is_trusted_caller
@@ -95,8 +95,8 @@ class Registration(OAuthHandler):
         if not is_trusted_caller(self):
             raise OAuthError("access_denied", "Registration answers this machine or the control key.", 403)
         try:
-            metadata = json.loads(self.request.body)
-        except (ValueError, RecursionError) as error:
+            metadata = parse_json(self.request.body)
+        except ValueError as error:
             raise OAuthError("invalid_client_metadata", "The body is not JSON.") from error
         if not isinstance(metadata, dict):
             raise OAuthError("invalid_client_metadata", "The body must be a JSON object.")
@@ -173,10 +173,9 @@ def _uris(metadata: dict[str, Any], name: str, error: str) -> tuple[str, ...]:
     if len(uris) > _MAX_URIS:
         raise OAuthError(error, f"{name}: at most {_MAX_URIS}.")
     for uri in uris:
-        try:
-            parts = urlsplit(uri)
-        except ValueError as problem:
-            raise OAuthError(error, f"{name}: {uri!r} is no URL.") from problem
+        if not is_plain_url(uri):
+            raise OAuthError(error, f"{name}: {uri!r} is no URL.")
+        parts = urlsplit(uri)
         plain = parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS
         if not parts.scheme or "#" in uri or plain or parts.scheme in {"javascript", "data"}:
             raise OAuthError(error, f"{name}: {uri!r} must be https, or http on this machine, no fragment.")

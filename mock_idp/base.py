@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -24,10 +25,10 @@ log = logging.getLogger("mock_idp")
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 16 * 1024
-_CAPTURED_BODY_BYTES = 4096
+_CAPTURED_BYTES = 4096
 _CORS_HEADERS = "content-type, authorization, x-okta-user-agent-extended, x-mock-namespace"
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
-_REQUEST_HEADER_TIMEOUT = 408
+_MAX_DELAY_MS = 60_000
 
 
 class IssuerApplication(Application):
@@ -145,12 +146,12 @@ class BaseHandler(RequestHandler):
         parameters = active.parameters
         match active.fault.name:
             case "latency":
-                await asyncio.sleep(_number(parameters, "delay_ms", 2000) / 1000)
+                await asyncio.sleep(_number(parameters, "delay_ms", 2000, 0, _MAX_DELAY_MS) / 1000)
             case "rate_limited":
-                self.set_header("Retry-After", str(int(_number(parameters, "retry_after_s", 1))))
+                self.set_header("Retry-After", str(_number(parameters, "retry_after_s", 1, 0, 86_400)))
                 self._finish_fault(429, "E0000047", "temporarily_unavailable")
             case "server_error":
-                self._finish_fault(int(_number(parameters, "status", 503)), "E0000009", "temporarily_unavailable")
+                self._finish_fault(_number(parameters, "status", 503, 500, 599), "E0000009", "temporarily_unavailable")
             case "jwks_outage":
                 self._finish_fault(503, "E0000009", "temporarily_unavailable")
             case "dropped_connection":
@@ -205,7 +206,7 @@ class BaseHandler(RequestHandler):
                 self.write(piece)
                 await self.flush()
                 if drip:
-                    await asyncio.sleep(_number(active.parameters, "interval_ms", 100) / 1000)
+                    await asyncio.sleep(_number(active.parameters, "interval_ms", 100, 0, _MAX_DELAY_MS) / 1000)
             if drip:
                 await super().finish()
             else:
@@ -361,16 +362,34 @@ class BaseHandler(RequestHandler):
             record["client_id"] = client_id
         if self.persona_login:
             record["persona"] = self.persona_login
-        if request.query_arguments:
+        if request.query_arguments and len(request.query) <= _CAPTURED_BYTES:
             record["query"] = request.query_arguments
-        if request.body_arguments and len(request.body) <= _CAPTURED_BODY_BYTES:
+        if request.body_arguments and len(request.body) <= _CAPTURED_BYTES:
             record["form"] = request.body_arguments
         self.ns.requests.add(record)
 
 
-def _number(parameters: Any, name: str, default: float) -> float:
+def _number(parameters: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
     value = parameters.get(name, default)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return default
+    return int(min(max(value, low), high))
+
+
+def parse_json(text: bytes) -> Any:
+    """Read JSON; NaN and Infinity, which are none, are refused like any other mistake.
+
+    Raises:
+        ValueError: it is no JSON, or too deep.
+    """
+
+    def refuse(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 class OAuthHandler(BaseHandler):
@@ -404,8 +423,8 @@ class OktaHandler(BaseHandler):
         if content_type not in {"application/json", "application/ion+json"}:
             raise OktaError("E0000021")
         try:
-            body = json.loads(self.request.body or b"{}")
-        except (ValueError, RecursionError) as error:
+            body = parse_json(self.request.body or b"{}")
+        except ValueError as error:
             raise OktaError("E0000003") from error
         if not isinstance(body, dict):
             raise OktaError("E0000003")

@@ -1,10 +1,12 @@
 """Registered clients: who may ask for tokens, where answers may go, and how a client proves itself."""
 
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]*")
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 GRANT_TYPES = (
@@ -32,8 +34,23 @@ def canonical_response_type(value: str) -> str:
     return " ".join(sorted(value.split()))
 
 
+def is_plain_url(url: str) -> bool:
+    """Say whether a URL is of printable ASCII without blanks, and its host of the usual characters only.
+
+    It ends up in headers, some of which blanks and semicolons would divide; and Python's parser drops line breaks.
+    """
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        return False
+    try:
+        return _HOST.fullmatch(urlsplit(url).netloc) is not None
+    except ValueError:
+        return False
+
+
 def is_loopback_url(url: str) -> bool:
     """Say whether a URL is http(s) on this machine, on any port and path, without a fragment."""
+    if not is_plain_url(url):
+        return False
     try:
         parts = urlsplit(url)
         port_ok = parts.port is None or parts.port > 0

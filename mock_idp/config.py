@@ -16,6 +16,7 @@ from mock_idp.clients import (
     RESPONSE_TYPES,
     Client,
     canonical_response_type,
+    is_plain_url,
 )
 from mock_idp.personas import STATUSES, Persona
 
@@ -220,6 +221,10 @@ def _client(entry: _Section) -> tuple[str, Client]:
     methods = entry.choices("auth_methods", AUTH_METHODS, default_methods)
     if (secret is None) != (methods == ("none",)):
         raise entry.error("auth_methods", f"{entry.what}: 'none' is for clients without a secret, and only that.")
+    for name in ("redirect_uris", "post_logout_redirect_uris", "origins"):
+        for uri in entry.texts(name):
+            if not is_plain_url(uri) or "#" in uri:
+                raise entry.error(name, f"{uri!r} in {name!r} of {entry.what} is no URL without a fragment.")
     response_types = tuple(canonical_response_type(value) for value in entry.texts("response_types"))
     for value in response_types:
         if value not in RESPONSE_TYPES:

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
-from mock_idp.base import BaseHandler
+from mock_idp.base import BaseHandler, parse_json
 from mock_idp.capture import redact
 from mock_idp.clients import LOOPBACK_HOSTS
 from mock_idp.config import AuthorizationServer, ConfigError, parse_persona
@@ -86,8 +86,8 @@ class ControlHandler(BaseHandler):
         if not self.request.body:
             return {}
         try:
-            body = json.loads(self.request.body)
-        except (ValueError, RecursionError) as error:
+            body = parse_json(self.request.body)
+        except ValueError as error:
             raise ControlError("invalid_request", "The body is not JSON.") from error
         if not isinstance(body, dict):
             raise ControlError("invalid_request", "The body must be a JSON object.")

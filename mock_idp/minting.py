@@ -1,7 +1,8 @@
 """`POST /mock/tokens`: any token for any persona with any claims and any fault, and the verdict to expect."""
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from mock_idp.control import ControlHandler
 from mock_idp.errors import ControlError
@@ -57,7 +58,7 @@ class Tokens(ControlHandler):
             parameters = {"id_token": id_token.sign()}
         try:
             token = break_token(made, order.fault, parameters)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ControlError("invalid_request", "The fault needs a claim that was taken away or changed.") from error
         header, claims = _decoded(token)
         expires = claims.get("exp")
@@ -67,7 +68,7 @@ class Tokens(ControlHandler):
                 "token": token,
                 "access_token": token,
                 "token_type": "Bearer",
-                "expires_in": int(expires) - self.ns.now() if isinstance(expires, int | float) else None,
+                "expires_in": int(expires) - self.ns.now() if _is_time(expires) else None,
                 "header": header,
                 "claims": claims,
                 "fault": fault.name if fault else None,
@@ -103,6 +104,10 @@ class Tokens(ControlHandler):
             lifetime_s=int(lifetime_s),
             nonce=self.text(body, "nonce") or None,
         )
+
+
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _decoded(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -32,7 +32,7 @@ class RelyingParty:
         self.page.get_by_role("button", name=persona).click()
 
     def answer(self, pattern: str) -> dict[str, str]:
-        expect(self.result).to_have_text(re.compile(pattern), timeout=15_000)
+        expect(self.result).to_have_text(re.compile(pattern), timeout=30_000)
         return json.loads(self.result.inner_text())
 
 
@@ -74,7 +74,7 @@ def test_tokens_are_renewed_and_userinfo_answers(party: RelyingParty, library: s
     party.press("Sign out")
     expect(party.page).to_have_url(re.compile(library))
     party.press("Renew silently")
-    expect(party.page.locator("#problem")).to_contain_text("not logged in", timeout=15_000)
+    expect(party.page.locator("#problem")).to_contain_text("not logged in", timeout=30_000)
 
 
 def test_sign_in_page_works_by_keyboard_and_without_scripts_of_others(party: RelyingParty):
@@ -96,4 +96,4 @@ def test_denying_reaches_the_page(party: RelyingParty):
     party.open("pkce")
     party.press("Sign in")
     party.press("Deny, and go back")
-    expect(party.page.locator("#problem")).to_contain_text("denied", timeout=15_000)
+    expect(party.page.locator("#problem")).to_contain_text("denied", timeout=30_000)

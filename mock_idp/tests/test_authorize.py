@@ -19,6 +19,9 @@ from mock_idp.tokens import decode_parts, half_hash
         ({"redirect_uri": "http://localhost:5555/cb#fragment"}, "invalid_redirect_uri"),
         ({"redirect_uri": "http://localhost.evil.example/"}, "invalid_redirect_uri"),
         ({"redirect_uri": "http://user@localhost:5555/"}, "invalid_redirect_uri"),
+        ({"redirect_uri": "http://localhost:5555/\r\nSet-Cookie: a=b"}, "invalid_redirect_uri"),
+        ({"redirect_uri": "http://localhost:5555/ x"}, "invalid_redirect_uri"),
+        ({"redirect_uri": "http://localhost:99999/"}, "invalid_redirect_uri"),
     ],
 )
 def test_authorize_shows_and_never_redirects_what_it_cannot_trust(spa: Client, changes, error):

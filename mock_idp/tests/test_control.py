@@ -307,6 +307,7 @@ def test_registered_client_walks_the_flow(agent: Browser):
         ({"redirect_uris": ["http://example.com/"]}, "invalid_redirect_uri"),
         ({"redirect_uris": ["https://example.com/#x"]}, "invalid_redirect_uri"),
         ({"redirect_uris": ["javascript:alert(1)"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://e.com; script-src *"]}, "invalid_redirect_uri"),
         ({"redirect_uris": []}, "invalid_redirect_uri"),
         ({"redirect_uris": "https://example.com/"}, "invalid_client_metadata"),
         ({"redirect_uris": ["https://e.com/"], "grant_types": ["magic"]}, "invalid_client_metadata"),
@@ -371,3 +372,29 @@ def test_fault_can_strike_id_tokens_or_one_persons_requests(spa: Client):
     assert spa.authorize().status == 503
     spa.browser.cookies.clear()
     assert spa.authorize().status == 302
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"offset_s": NaN}', b'{"offset_s": 1e999}', b'{"advance_s": -Infinity}', b"[]", b"nope"]
+)
+def test_clock_cannot_be_broken(agent: Browser, body: bytes):
+    """A time that is no number leaves the clock as it was."""
+    headers = {"Content-Type": "application/json"}
+    assert agent.request("PUT", "/mock/clock", body=body, headers=headers).status == 400
+    assert agent.get("/mock/clock").json["offset_s"] == 0
+
+
+def test_tokens_with_impossible_times_are_minted_or_refused(agent: Browser):
+    """Claims may be nonsense: that is what tests are for."""
+    headers = {"Content-Type": "application/json"}
+    for claims in b'{"exp": 1e999}', b'{"exp": "soon"}', b'{"exp": -1}', b'{"exp": null}':
+        body = b'{"claims": ' + claims + b"}"
+        assert agent.request("POST", "/mock/tokens", body=body, headers=headers).status == 200
+
+
+def test_fault_parameters_are_kept_within_reason(agent: Browser):
+    """A status that is no server error becomes the nearest one."""
+    agent.send("/mock/faults", fault="server_error", parameters={"status": 200})
+    assert agent.get(f"{V1}/keys").status == 500
+    agent.send("/mock/faults", fault="rate_limited", parameters={"retry_after_s": "soon"})
+    assert agent.get(f"{V1}/keys").headers["Retry-After"] == "1"

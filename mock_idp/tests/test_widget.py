@@ -36,7 +36,7 @@ class WidgetPage:
         self.page.get_by_role("button", name="Sign in").or_(self.page.locator("[type=submit]")).first.click()
 
     def tokens(self) -> dict[str, str]:
-        expect(self.result).to_have_text(re.compile("accessToken"), timeout=15_000)
+        expect(self.result).to_have_text(re.compile("accessToken"), timeout=30_000)
         return json.loads(self.result.inner_text())
 
 
@@ -70,7 +70,7 @@ def test_widget_says_what_is_wrong(widget: WidgetPage, engine: str, login: str, 
     """A wrong password, an unknown name and a locked account show the widget's own sentences."""
     widget.open(engine)
     widget.sign_in(login, password)
-    expect(widget.widget).to_contain_text(re.compile(sentence), timeout=15_000)
+    expect(widget.widget).to_contain_text(re.compile(sentence), timeout=30_000)
 
 
 @pytest.mark.parametrize("engine", ["identity", "classic"])
@@ -78,7 +78,7 @@ def test_widget_says_not_assigned_for_noapp(widget: WidgetPage, engine: str):
     """Somebody who is not assigned to the client gets no token and is told."""
     widget.open(engine)
     widget.sign_in("noapp@example.com")
-    expect(widget.page.locator("body")).to_contain_text(re.compile("not assigned|not allowed"), timeout=15_000)
+    expect(widget.page.locator("body")).to_contain_text(re.compile("not assigned|not allowed"), timeout=30_000)
 
 
 @pytest.mark.parametrize("engine", ["identity", "classic"])
@@ -87,7 +87,7 @@ def test_widget_changes_an_expired_password(widget: WidgetPage, engine: str):
     widget.open(engine)
     widget.sign_in("expired@example.com")
     page = widget.page
-    expect(page.get_by_text(re.compile("password has expired", re.IGNORECASE)).first).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(re.compile("password has expired", re.IGNORECASE)).first).to_be_visible(timeout=30_000)
     old = page.get_by_label("Old password")
     if engine == "classic":
         old.fill("Passw0rd!")
@@ -101,7 +101,7 @@ def test_widget_changes_an_expired_password(widget: WidgetPage, engine: str):
 def test_widget_resumes_after_a_reload(widget: WidgetPage):
     """A reload in the middle of an Identity Engine sign-in goes on with the same interaction."""
     widget.open("identity")
-    expect(widget.page.get_by_label("Username")).to_be_visible(timeout=15_000)
+    expect(widget.page.get_by_label("Username")).to_be_visible(timeout=30_000)
     widget.page.reload()
     widget.sign_in("bob@example.com")
     assert widget.tokens()["name"] == "Bob Baker"
