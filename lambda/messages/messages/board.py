@@ -11,10 +11,10 @@ MAX_LIMIT = 100
 
 
 class StoreUnavailable(Exception):
-    """The table did not do what was asked of it; answered as 503 `store_unavailable`."""
+    """The table did not do what was asked of it; answered as 503 `store_unavailable`.
 
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
+    Its text goes to the log: what failed, never what was to be stored.
+    """
 
 
 class IdInUse(Exception):

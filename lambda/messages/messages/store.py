@@ -186,11 +186,13 @@ def open_client(*, region: str) -> Table:
 
 @contextmanager
 def _reachable() -> Iterator[None]:
-    """Turn whatever botocore raises into StoreUnavailable."""
+    """Turn whatever botocore raises into StoreUnavailable, without its words: they may quote the request."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
-        raise StoreUnavailable(error) from error
+    except ClientError as error:
+        raise StoreUnavailable(f"{error.operation_name}: {error.response['Error']['Code']}") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(type(error).__name__) from error
 
 
 def _unless_refused(call: Callable[..., Item], **request: Any) -> Item | None:
