@@ -24,9 +24,7 @@ QUIET_FLAGS = (
 
 
 @pytest.fixture(scope="session")
-def browser_type_launch_args(
-    browser_type_launch_args: dict[str, Any], browser_type: "BrowserType"
-) -> dict[str, Any]:
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any], browser_type: "BrowserType") -> dict[str, Any]:
     """Name the system's Chromium where Playwright has none; a browser chosen by option stays chosen."""
     chosen = {"channel", "executable_path"} & set(browser_type_launch_args)
     if chosen or browser_type.name != "chromium" or Path(browser_type.executable_path).exists():

@@ -1,25 +1,25 @@
 """The cloud that the function runs in, by its AWS API at LocalStack's URL."""
 
-import time
-import uuid
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-import boto3  # type: ignore[import-untyped]  # it ships no types
+import boto3
 
 from e2e.deployment import Deployment
 
 
 class Cloud:
-    """What a test may do to the deployed function from outside."""
+    """What a test may ask of the deployed function from outside, without disturbing those who use it."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._lambda = self._client("lambda")
-        self._logs = self._client("logs")
-        self.function = self._function_behind_the_api()
+        self._function = self._function_behind_the_api()
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self._deployment.cloud,
@@ -40,24 +40,42 @@ class Cloud:
         # arn:aws:apigateway:REGION:lambda:path/2015-03-31/functions/ARN/invocations
         return str(uris[0]).split("/functions/")[1].split("/")[0]
 
-    def replace_environments(self) -> None:
-        """Make every later invocation run in a new execution environment, as any change of configuration does."""
-        self._lambda.update_function_configuration(FunctionName=self.function, Description=f"e2e {uuid.uuid4()}")
-        self._lambda.get_waiter("function_updated_v2").wait(
-            FunctionName=self.function, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    @contextmanager
+    def new_environment(self) -> Iterator[str]:
+        """Publish the function as it stands as a version of its own.
+
+        A version shares no execution environment with any other, so its first invocation starts a new one; and those
+        who are using the function meanwhile notice nothing.
+
+        Yields:
+            The version, by which it is invoked.
+        """
+        version = str(self._lambda.publish_version(FunctionName=self._function)["Version"])
+        self._lambda.get_waiter("function_active_v2").wait(
+            FunctionName=self._function, Qualifier=version, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
+        yield version
+        self._lambda.delete_function(FunctionName=self._function, Qualifier=version)
 
-    def environments(self) -> set[str]:
-        """Name the environments that have logged so far: each has a log stream of its own."""
-        group = f"/aws/lambda/{self.function.rpartition(':')[2]}"
-        pages = self._logs.get_paginator("describe_log_streams").paginate(logGroupName=group)
-        return {stream["logStreamName"] for page in pages for stream in page["logStreams"]}
-
-    def has_new_environment(self, known: set[str], timeout_s: float = 20) -> bool:
-        """Wait until an environment that is not among the known ones has logged: logs arrive after the answer."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self.environments() - known:
-                return True
-            time.sleep(0.1)
-        return False
+    def list_messages(self, version: str, token: str) -> list[dict[str, Any]]:
+        """Invoke one version with the event that API Gateway would send for a form with this token."""
+        path = f"/{urlsplit(self._deployment.api_url).path.partition('/Prod/')[2]}"
+        event = {
+            "resource": path,
+            "path": path,
+            "httpMethod": "POST",
+            "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+            "multiValueHeaders": {"Content-Type": ["application/x-www-form-urlencoded"]},
+            "queryStringParameters": None,
+            "multiValueQueryStringParameters": None,
+            "pathParameters": None,
+            "stageVariables": None,
+            "requestContext": {"stage": "Prod", "httpMethod": "POST", "requestId": "e2e"},
+            "body": urlencode({"token": token}),
+            "isBase64Encoded": False,
+        }
+        invoked = self._lambda.invoke(FunctionName=self._function, Qualifier=version, Payload=json.dumps(event))
+        answer = json.load(invoked["Payload"])
+        assert answer.get("statusCode") == 200, answer
+        messages: list[dict[str, Any]] = json.loads(answer["body"])["messages"]
+        return messages
