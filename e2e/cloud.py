@@ -51,11 +51,13 @@ class Cloud:
             The version, by which it is invoked.
         """
         version = str(self._lambda.publish_version(FunctionName=self._function)["Version"])
-        self._lambda.get_waiter("function_active_v2").wait(
-            FunctionName=self._function, Qualifier=version, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
-        yield version
-        self._lambda.delete_function(FunctionName=self._function, Qualifier=version)
+        try:
+            self._lambda.get_waiter("function_active_v2").wait(
+                FunctionName=self._function, Qualifier=version, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            )
+            yield version
+        finally:
+            self._lambda.delete_function(FunctionName=self._function, Qualifier=version)
 
     def list_messages(self, version: str, token: str) -> list[dict[str, Any]]:
         """Invoke one version with the event that API Gateway would send for a form with this token."""
