@@ -110,7 +110,7 @@ class Cloud:
             region_name="us-east-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=60, max_pool_connections=64),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=300, max_pool_connections=256),
         )
 
     def stop(self) -> None:

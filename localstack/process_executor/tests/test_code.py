@@ -196,7 +196,9 @@ def test_update_of_the_code_takes_effect(cloud):
     assert cloud.invoke(name).json == "old"
     archive = zipped({"app.py": "def handler(event, context): return 'new'"})
     cloud.awslambda.update_function_code(FunctionName=name, ZipFile=archive)
-    eventually(lambda: cloud.invoke(name).json, lambda found: found == "new")
+    configuration = cloud.awslambda.get_function_configuration
+    eventually(lambda: configuration(FunctionName=name)["LastUpdateStatus"], lambda status: status == "Successful")
+    assert cloud.invoke(name).json == "new"
 
 
 def test_debugger_can_attach_and_suspends_the_timeout(clouds):

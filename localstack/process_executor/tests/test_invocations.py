@@ -7,6 +7,7 @@ import textwrap
 import urllib.request
 
 import pytest
+from cloud import eventually
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -174,7 +175,8 @@ def test_version_is_named_to_the_function_and_the_caller(cloud):
     """A published version runs as that version."""
     name = cloud.deploy("def handler(event, context): return context.function_version")
     version = cloud.awslambda.publish_version(FunctionName=name)["Version"]
-    cloud.awslambda.get_waiter("published_version_active").wait(FunctionName=name, Qualifier=version)
+    configuration = cloud.awslambda.get_function_configuration
+    eventually(lambda: configuration(FunctionName=name, Qualifier=version)["State"], lambda state: state == "Active")
     answer = cloud.invoke(name, Qualifier=version)
     assert answer.version == version == "1"
     assert answer.json == "1"

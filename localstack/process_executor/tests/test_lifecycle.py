@@ -145,9 +145,9 @@ def thread_names(cloud: Cloud) -> list[str]:
 
 def parallel(cloud: Cloud, count: int) -> None:
     """Invoke a function that often at once: nobody is answered before all are there."""
-    name = cloud.deploy(MEETING, Timeout=120)
+    name = cloud.deploy(MEETING, Timeout=300)
     with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ThreadPoolExecutor(count) as pool:
-        server.settimeout(100)
+        server.settimeout(250)
         answers = [pool.submit(cloud.invoke, name, server.getsockname()[1]) for _ in range(count)]
         guests = [server.accept()[0] for _ in range(count)]
         assert len([each for each in cloud.environments(name) if each["state"] == "invoking"]) == count
