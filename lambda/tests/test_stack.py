@@ -38,7 +38,7 @@ CLIENTS = 16
 LOAD_S = float(os.environ.get("LOAD_S", "20"))
 TIMEOUT_S = 60
 SIGNER = Issuer()
-KINDS = [(kind, list(cases)) for kind, cases in groupby(catalogue(SIGNER), key=lambda case: case.kind)]
+KINDS = [kind for kind, _ in groupby(catalogue(SIGNER), key=lambda case: case.kind)]
 
 
 class Api:
@@ -164,8 +164,11 @@ def accepted(api: Api, case: Hostile) -> str:
     return ""
 
 
-@pytest.mark.parametrize(("kind", "cases"), KINDS, ids=[kind for kind, _ in KINDS])
-def test_hostile_tokens_are_refused_by_the_deployed_function(api, kind, cases):
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_tokens_are_refused_by_the_deployed_function(api, kind):
+    # Signed now: what lies minutes ahead when the tests are collected may have come when this one runs.
+    SIGNER.now = int(time.time())
+    cases = [case for case in catalogue(SIGNER) if case.kind == kind]
     with ThreadPoolExecutor(4) as pool:
         wrong = [fault for fault in pool.map(lambda case: accepted(api, case), cases) if fault]
     assert not wrong
@@ -179,10 +182,10 @@ def test_nothing_hostile_was_stored(api):
 
 
 def test_unusual_but_right_tokens_are_accepted_by_the_deployed_function(api):
-    # Signed again, for the ones that stand at the edge of the leeway.
+    # Signed now, and first the one that stands near the end of the leeway.
     SIGNER.now = int(time.time())
     wrong = []
-    for name, token in variants(SIGNER):
+    for name, token in sorted(variants(SIGNER), key=lambda variant: "clock behind" not in variant[0]):
         status, headers, _ = api.form(token=token)
         if status != 200 or headers.get("Access-Control-Allow-Origin") != ORIGIN:
             wrong.append(f"{name}: {status}")
