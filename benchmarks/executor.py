@@ -192,9 +192,8 @@ def spread(values: list[float]) -> str:
 
 def answers_per_second(emulator: Emulator, name: str, seconds: float) -> float:
     """Throughput with all callers busy."""
-    deadline = time.monotonic() + seconds
 
-    def load(_: int) -> int:
+    def load(deadline: float) -> int:
         count = 0
         while time.monotonic() < deadline:
             emulator.invoke(name, {})
@@ -203,7 +202,7 @@ def answers_per_second(emulator: Emulator, name: str, seconds: float) -> float:
 
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(lambda _: emulator.invoke(name, {}), range(CALLERS)))
-        return sum(pool.map(load, range(CALLERS))) / seconds
+        return sum(pool.map(load, [time.monotonic() + seconds] * CALLERS)) / seconds
 
 
 def memory_per_environment(emulator: Emulator) -> float:
