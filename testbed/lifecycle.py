@@ -56,7 +56,7 @@ def native_stack(settings: Settings, progress: Progress) -> "NativeStack":
     environment = settings.home / "env/stack"
     if sys.prefix != str(environment):
         progress.close()
-        arguments = [str(environment / "bin/python"), "-B", "-m", "testbed", *sys.argv[1:]]
+        arguments = [str(environment / "bin/python"), "-m", "testbed", *sys.argv[1:]]
         os.execv(arguments[0], arguments)  # noqa: S606 -- the same command in our own environment
     from testbed.native import NativeStack  # noqa: PLC0415 -- see TYPE_CHECKING above
 
