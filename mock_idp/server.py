@@ -3,6 +3,7 @@
 import logging
 import socket
 import ssl
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,18 +20,21 @@ _IDLE_S = 75
 log = logging.getLogger("mock_idp")
 
 
-def listen(bind: str, port: int, setting: str) -> list[socket.socket]:
-    """Open the listening sockets.
+def _listen(bind: str, port: int, setting: str, opened: ExitStack) -> list[socket.socket]:
+    """Open the listening sockets, to be closed with `opened` should the start fail.
 
     Raises:
         SettingsError: the port is taken or the address is not this machine's.
     """
     try:
-        return bind_sockets(port, address=bind)
+        sockets = bind_sockets(port, address=bind)
     except OSError as error:
         raise SettingsError(
             f"Cannot listen on {bind} port {port}: {error.strerror}. Set {setting} or BIND to something free."
         ) from error
+    for each in sockets:
+        opened.callback(each.close)
+    return sockets
 
 
 class IssuerServer:
@@ -44,12 +48,17 @@ class IssuerServer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        sockets = listen(settings.bind, settings.port, "IDP_PORT")
+        with ExitStack() as opened:
+            self._start(settings, opened)
+            opened.pop_all()  # started: the servers close their sockets themselves
+
+    def _start(self, settings: Settings, opened: ExitStack) -> None:
+        sockets = _listen(settings.bind, settings.port, "IDP_PORT", opened)
         port = sockets[0].getsockname()[1]
         tls_sockets: list[socket.socket] = []
         tls_url = ""
         if settings.tls_port:
-            tls_sockets = listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT")
+            tls_sockets = _listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT", opened)
             tls_url = settings.tls_public_url or f"https://localhost:{tls_sockets[0].getsockname()[1]}"
         self.issuer = Issuer(settings, settings.public_url or f"http://localhost:{port}", tls_url)
         self.issuer.default.ring(self.issuer.default.servers["default"])
