@@ -169,6 +169,8 @@ class ComposeStack:
             **{name: str(port) for name, port in settings.ports.items()},
             "FRONTEND_URL": settings.frontend_url,
             "IDP_PUBLIC_URL": settings.idp_url,
+            "IDP_CONTROL_KEY": settings.idp_control_key,
+            "IDP_LOG_LEVEL": settings.idp_log_level,
             "OKTA_ISSUER": settings.issuer,
             "OKTA_CLIENT_ID": settings.client_id,
             "OKTA_AUDIENCE": settings.audience,

@@ -199,6 +199,8 @@ class NativeStack:
                 "IDP_PUBLIC_URL": settings.idp_url,
                 "IDP_STATE_DIR": str(self._folder / "mock-idp"),
                 "FRONTEND_URL": settings.frontend_url,
+                "IDP_CONTROL_KEY": settings.idp_control_key,
+                "IDP_LOG_LEVEL": settings.idp_log_level,
                 "API_URL": settings.api_url,
             },
             health_url=f"http://{settings.local_host}:{settings.idp_port}/healthz",

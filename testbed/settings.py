@@ -64,6 +64,7 @@ class Settings:
         mode: None lets the machine decide (compose where a Docker engine answers).
         issuer: the `iss` of the tokens, and where the page signs people in.
         start_timeout_s: how long the services may take to become healthy.
+        idp_control_key: opens the issuer's control plane to others than this machine; empty: to nobody.
         keys_url: where the deployer reads the issuer's key set; inside Compose an internal address.
         deployment_file: where the deployer writes what it did.
         function_dependencies: folder of the function's installed packages.
@@ -86,6 +87,8 @@ class Settings:
     engine: str
     python_image: str
     start_timeout_s: float
+    idp_control_key: str
+    idp_log_level: str
     keys_url: str
     deployment_file: Path
     function_dependencies: Path
@@ -140,6 +143,8 @@ class Settings:
             engine=engine,
             python_image=values.get("PYTHON_IMAGE") or "python:3.13-slim",
             start_timeout_s=float(timeout),
+            idp_control_key=values.get("IDP_CONTROL_KEY") or "",
+            idp_log_level=values.get("IDP_LOG_LEVEL") or "WARNING",
             keys_url=values.get("DEPLOYER_KEYS_URL") or f"{issuer}/v1/keys",
             deployment_file=Path(values.get("DEPLOYMENT_FILE") or home / "stacks" / stack / "deployment.json"),
             function_dependencies=Path(values.get("FUNCTION_DEPENDENCIES") or home / "function"),
