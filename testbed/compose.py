@@ -109,16 +109,6 @@ class ComposeStack:
             mend="docker compose ls shows what is left",
         )
 
-    def remove_images(self) -> None:
-        """Remove the images that were built for this stack."""
-        self._compose(
-            *("down", "--rmi", "local", "--volumes"),
-            code="stop_failed",
-            sentence="Docker could not remove the images.",
-            mend="docker image ls shows what is left",
-        )
-        self._stamp.unlink(missing_ok=True)
-
     def log_tail(self, name: str) -> str:
         """The last lines of a service's output."""
         return last_lines(self._ask("logs", "--no-color", "--no-log-prefix", "--tail", "12", name))
