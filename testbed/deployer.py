@@ -207,7 +207,7 @@ class Deployer:
     def _wait(self, name: str) -> None:
         """Wait in short steps: the waiters' own 30 s are made for AWS."""
         waiter = self._cloudformation.get_waiter(name)
-        waiter.wait(StackName=STACK_NAME, WaiterConfig={"Delay": 0.1, "MaxAttempts": 600})
+        waiter.wait(StackName=STACK_NAME, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
 
     def _failed_resources(self) -> str:
         events = self._cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]

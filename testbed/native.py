@@ -28,6 +28,8 @@ from testbed.setup import digest
 # Passed on from the shell; everything else that services see is set below, so that both modes see the same.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 UNIX_SOCKET_PATH_LIMIT = 100
+# Seldom enough that looking does not slow down what is looked at.
+POLL_S = 0.2
 ALIVE = {"STARTING", "RUNNING"}
 
 
@@ -143,7 +145,7 @@ class NativeStack:
                     detail=self.log_tail(name),
                     mend=f"make logs S={name}, mend what it says, then make up",
                 )
-            time.sleep(0.05)
+            time.sleep(POLL_S)
         raise StackError(
             code="service_slow",
             sentence=f"The service {name} was not healthy after {self._settings.start_timeout_s:.0f} s: {reason}.",
