@@ -146,14 +146,21 @@ def thread_names(cloud: Cloud) -> list[str]:
 def parallel(cloud: Cloud, count: int) -> None:
     """Invoke a function that often at once: nobody is answered before all are there."""
     name = cloud.deploy(MEETING, Timeout=300)
-    with socket.create_server(("127.0.0.1", 0), backlog=count) as server, ThreadPoolExecutor(count) as pool:
-        server.settimeout(250)
+    with (
+        ThreadPoolExecutor(count) as pool,
+        socket.create_server(("127.0.0.1", 0), backlog=count) as server,
+        contextlib.ExitStack() as guests,
+    ):
+        server.settimeout(1)
         answers = [pool.submit(cloud.invoke, name, server.getsockname()[1]) for _ in range(count)]
-        guests = [server.accept()[0] for _ in range(count)]
+        connections: list[socket.socket] = []
+        while len(connections) < count:
+            with contextlib.suppress(TimeoutError):
+                connections.append(guests.enter_context(server.accept()[0]))
+            assert [answer.result() for answer in answers if answer.done()] == [], "nobody was told to leave yet"
         assert len([each for each in cloud.environments(name) if each["state"] == "invoking"]) == count
-        for guest in guests:
-            guest.send(b"k")
-            guest.close()
+        for connection in connections:
+            connection.send(b"k")
         assert [answer.result().json for answer in answers] == ["k"] * count
     cloud.awslambda.delete_function(FunctionName=name)
     eventually(lambda: cloud.environments(name), lambda environments: not environments)

@@ -38,13 +38,14 @@ def start_process_executor() -> None:
     """Check the settings, serve the status page, start nurseries."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import client_context, descriptors, spawner
+    from process_executor import assignment, client_context, descriptors, spawner
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
     settings()
     descriptors.raise_limit()
     client_context.hand_over()
+    assignment.make_safe()
     spawner.start_installed()
     get_internal_apis().add(StatusResource())
 
