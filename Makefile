@@ -1,8 +1,8 @@
 # Gatehouse: `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test unit e2e check status token logs open doctor trace bench deploy-aws lock
+.PHONY: help up down reset test unit e2e check status token ca logs open doctor trace bench deploy-aws lock
 
-export MODE BASE_URL STACK BIND FRONTEND_PORT IDP_PORT LOCALSTACK_PORT PYTHON_IMAGE JSON
+export MODE BASE_URL STACK BIND FRONTEND_PORT IDP_PORT IDP_TLS_PORT LOCALSTACK_PORT PYTHON_IMAGE JSON
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ status:  ## show health, URLs, versions, mode and key ids (JSON=1 for scripts)
 
 token:  ## print one access token: U=alice, broken on purpose with FAULT=expired
 	@testbed/launch token $(or $(U),alice) $(if $(FAULT),--fault $(FAULT))
+
+ca:  ## print the certificate to trust for the issuer's https: make -s ca > ca.pem
+	@testbed/launch ca
 
 logs:  ## follow the output of a service: S=frontend, mock-idp, localstack, deployer or lambda
 	@testbed/launch logs $(S)

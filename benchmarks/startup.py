@@ -35,14 +35,7 @@ def main() -> None:
     """Print the steps of each round and the medians."""
     mode = sys.argv[1] if len(sys.argv) > 1 else "native"
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    frontend, idp, localstack = free_ports(3)
-    environment = {
-        "MODE": mode,
-        "STACK": f"bench-{secrets.token_hex(3)}",
-        "FRONTEND_PORT": str(frontend),
-        "IDP_PORT": str(idp),
-        "LOCALSTACK_PORT": str(localstack),
-    }
+    environment = {"MODE": mode, "STACK": f"bench-{secrets.token_hex(3)}", **free_ports()}
     figures: dict[str, list[float]] = {"up from nothing": [], "up on a running stack": [], "down": []}
     try:
         timed("up", environment)  # the first one sets up and builds

@@ -81,7 +81,7 @@ class Tokens(ControlHandler):
         kind = self.text(body, "kind", "access_token")
         if kind not in _KINDS:
             raise ControlError("invalid_request", f"'kind' must be one of {', '.join(_KINDS)}.")
-        name = self.text(body, "persona", "alice")
+        name = self.text(body, "persona", next(iter(self.ns.personas), ""))
         fault_name = self.text(body, "fault")
         fault = self.named_fault(fault_name) if fault_name not in {"", "none"} else None
         if fault is not None and fault.group != "token":

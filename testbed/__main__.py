@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     token = command("token", _token, "print one access token")
     token.add_argument("persona", help="login or short name: alice")
     token.add_argument("--fault", help="break it: expired, …; GET /mock/faults lists them")
+    command("ca", _ca, "print the certificate to trust for the issuer's https")
     logs = command("logs", _logs, "follow a service's output")
     logs.add_argument("service", nargs="?", help="localstack, mock-idp, frontend, deployer, lambda; all without it")
     setup = command("setup", _setup, "make pieces of the set-up")
@@ -129,6 +130,11 @@ def _trace(_: argparse.Namespace, settings: Settings, progress: Progress) -> int
 
 def _token(arguments: argparse.Namespace, settings: Settings, _: Progress) -> int:
     print(mint_token(settings, arguments.persona, arguments.fault))
+    return 0
+
+
+def _ca(_: argparse.Namespace, settings: Settings, __: Progress) -> int:
+    print(lifecycle.ca_certificate(settings), end="")
     return 0
 
 

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from testbed.commands import last_lines, run
@@ -36,6 +38,22 @@ def compose_version() -> str | None:
 def compose_answers() -> bool:
     """Whether stacks can run in Compose here."""
     return bool(engine_version() and compose_version())
+
+
+def _check_readable(path: Path) -> None:
+    """Make sure that the containers' user, who is a stranger here, can read what is mounted for them.
+
+    Raises:
+        StackError: a restrictive umask, most likely, keeps it from them (`not_readable`).
+    """
+    for each in [path, *path.rglob("*")]:
+        wanted = stat.S_IROTH | (stat.S_IXOTH if each.is_dir() else 0)
+        if "__pycache__" not in each.parts and each.stat().st_mode & wanted != wanted:
+            raise StackError(
+                code="not_readable",
+                sentence=f"{os.path.relpath(each, ROOT)} cannot be read by the containers, which do not run as you.",
+                mend=f"chmod -R o+rX {os.path.relpath(path, ROOT)}; or run without Docker: make up MODE=native",
+            )
 
 
 class ComposeStack:
@@ -77,8 +95,10 @@ class ComposeStack:
         """Start the services and wait until all are healthy, the deployment included.
 
         Raises:
-            StackError: `service_died`, with the last lines of the service that is to blame.
+            StackError: `service_died`, with the last lines of the service that is to blame; `not_readable`.
         """
+        for path in (ROOT / "lambda", self._settings.idp_config):
+            _check_readable(path)
         timeout_s = str(int(self._settings.start_timeout_s))
         try:
             self._compose(
@@ -159,6 +179,11 @@ class ComposeStack:
             **{name: str(port) for name, port in settings.ports.items()},
             "FRONTEND_URL": settings.frontend_url,
             "IDP_PUBLIC_URL": settings.idp_url,
+            "IDP_TLS_PUBLIC_URL": settings.idp_tls_url,
+            "IDP_CONFIG": str(settings.idp_config),
+            # Of no use to the issuer, but another content makes another container.
+            "IDP_CONFIG_DIGEST": digest(settings.idp_config)[:16],
+            "IDP_CONTROL_NETWORKS": settings.idp_control_networks,
             "IDP_CONTROL_KEY": settings.idp_control_key,
             "IDP_LOG_LEVEL": settings.idp_log_level,
             "OKTA_ISSUER": settings.issuer,

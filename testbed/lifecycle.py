@@ -259,6 +259,22 @@ def follow_logs(settings: Settings, progress: Progress, service: str | None) -> 
     raise StackError(code="not_running", sentence="The stack does not run.", mend="make up")
 
 
+def ca_certificate(settings: Settings) -> str:
+    """The generated CA that the issuer's https certificate comes from, in PEM.
+
+    Raises:
+        StackError: the issuer does not answer (`not_running`).
+    """
+    answer = fetch(settings.idp_url + "/ca.pem")
+    if answer.status != 200:
+        raise StackError(
+            code="not_running",
+            sentence=f"The issuer at {settings.idp_url} gives no certificate: {answer.status or 'it does not answer'}.",
+            mend="make up",
+        )
+    return answer.body.decode()
+
+
 def summary(settings: Settings, seconds: float) -> str:
     """What a person wants to see when the stack is up."""
     sign_in = "   sign in as alice@example.com or bob@example.com, Passw0rd!" if settings.uses_mock_issuer else ""

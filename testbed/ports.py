@@ -5,6 +5,7 @@ import errno
 import socket
 
 from testbed.errors import StackError
+from testbed.settings import PORTS
 
 
 def port_holder(port: int) -> str:
@@ -42,10 +43,10 @@ def port_is_free(bind: str, port: int) -> bool:
     return True
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody listens on just now, all different."""
+def free_ports() -> dict[str, str]:
+    """A stack's port variables, each naming a port of the loopback interface that nobody listens on just now."""
     with contextlib.ExitStack() as sockets:
-        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        found = [sockets.enter_context(socket.socket()) for _ in PORTS]
         for probe in found:
             probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in found]
+        return {name: str(probe.getsockname()[1]) for name, probe in zip(PORTS, found, strict=True)}

@@ -10,6 +10,9 @@ from testbed.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent
 Mode = Literal["native", "compose"]
+PORTS = ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT", "LOCALSTACK_PORT")
+# Where https is, seen from the issuer's http port: 9443 beside 9400.
+TLS_PORT_DISTANCE = 43
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
@@ -55,6 +58,28 @@ def _port(values: dict[str, str], name: str, default: int) -> int:
     return int(text)
 
 
+def _ports(values: dict[str, str]) -> dict[str, int]:
+    """Where each service listens, by the name of its attribute; all different."""
+    ports = {
+        "frontend_port": _port(values, "FRONTEND_PORT", 8080),
+        "idp_port": (idp_port := _port(values, "IDP_PORT", 9400)),
+        "idp_tls_port": _port(values, "IDP_TLS_PORT", idp_port + TLS_PORT_DISTANCE),
+        "localstack_port": _port(values, "LOCALSTACK_PORT", 4566),
+    }
+    for name, port in ports.items():
+        same = [other.upper() for other in ports if other != name and ports[other] == port]
+        if same:
+            raise bad_setting(name.upper(), str(port), f"different from {same[0]}")
+    return ports
+
+
+def _file(values: dict[str, str], name: str, default: str) -> Path:
+    path = ROOT / (values.get(name) or default)
+    if not path.is_file():
+        raise bad_setting(name, values[name], "a file")
+    return path
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One stack: where it listens, what it is called, whom it trusts.
@@ -64,6 +89,8 @@ class Settings:
         mode: None lets the machine decide (compose where a Docker engine answers).
         issuer: the `iss` of the tokens, and where the page signs people in.
         start_timeout_s: how long the services may take to become healthy.
+        idp_config: the issuer's clients, personas, authorization servers and lifetimes.
+        idp_control_networks: whose callers need no key for the issuer's control plane; empty: this machine.
         idp_control_key: opens the issuer's control plane to others than this machine; empty: to nobody.
         keys_url: where the deployer reads the issuer's key set; inside Compose an internal address.
         deployment_file: where the deployer writes what it did.
@@ -75,9 +102,11 @@ class Settings:
     bind: str
     frontend_port: int
     idp_port: int
+    idp_tls_port: int
     localstack_port: int
     frontend_url: str
     idp_url: str
+    idp_tls_url: str
     cloud_url: str
     issuer: str
     client_id: str
@@ -87,6 +116,8 @@ class Settings:
     engine: str
     python_image: str
     start_timeout_s: float
+    idp_config: Path
+    idp_control_networks: str
     idp_control_key: str
     idp_log_level: str
     keys_url: str
@@ -114,17 +145,10 @@ class Settings:
         timeout = values.get("START_TIMEOUT_S") or "120"
         if not re.fullmatch(r"\d+(\.\d+)?", timeout):
             raise bad_setting("START_TIMEOUT_S", timeout, "a number of seconds")
-        ports = {
-            "frontend_port": _port(values, "FRONTEND_PORT", 8080),
-            "idp_port": _port(values, "IDP_PORT", 9400),
-            "localstack_port": _port(values, "LOCALSTACK_PORT", 4566),
-        }
-        if len(set(ports.values())) < len(ports):
-            raise bad_setting(
-                "FRONTEND_PORT", str(ports["frontend_port"]), "different from IDP_PORT and LOCALSTACK_PORT"
-            )
+        ports = _ports(values)
         frontend_url = (values.get("FRONTEND_URL") or f"http://localhost:{ports['frontend_port']}").rstrip("/")
         idp_url = (values.get("IDP_PUBLIC_URL") or f"http://localhost:{ports['idp_port']}").rstrip("/")
+        idp_tls_url = (values.get("IDP_TLS_PUBLIC_URL") or f"https://localhost:{ports['idp_tls_port']}").rstrip("/")
         issuer = values.get("OKTA_ISSUER") or f"{idp_url}/oauth2/default"
         home = ROOT / ".gatehouse"
         return cls(
@@ -134,6 +158,7 @@ class Settings:
             **ports,
             frontend_url=frontend_url,
             idp_url=idp_url,
+            idp_tls_url=idp_tls_url,
             cloud_url=f"http://localhost:{ports['localstack_port']}",
             issuer=issuer,
             client_id=values.get("OKTA_CLIENT_ID") or "0oatestbed",
@@ -143,6 +168,8 @@ class Settings:
             engine=engine,
             python_image=values.get("PYTHON_IMAGE") or "python:3.13-slim",
             start_timeout_s=float(timeout),
+            idp_config=_file(values, "IDP_CONFIG", "mock_idp/personas.yaml"),
+            idp_control_networks=values.get("IDP_CONTROL_NETWORKS") or "",
             idp_control_key=values.get("IDP_CONTROL_KEY") or "",
             idp_log_level=values.get("IDP_LOG_LEVEL") or "WARNING",
             keys_url=values.get("DEPLOYER_KEYS_URL") or f"{issuer}/v1/keys",
@@ -171,6 +198,7 @@ class Settings:
         return {
             "FRONTEND_PORT": self.frontend_port,
             "IDP_PORT": self.idp_port,
+            "IDP_TLS_PORT": self.idp_tls_port,
             "LOCALSTACK_PORT": self.localstack_port,
         }
 

@@ -55,9 +55,8 @@ def digest(*paths: Path, text: str = "") -> str:
     for path in paths:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         for file in files:
-            inside = file.relative_to(ROOT)
-            if file.is_file() and not {"__pycache__", "tests", "node_modules"} & set(inside.parts):
-                found.update(f"\0{inside}\0".encode())
+            if file.is_file() and not {"__pycache__", "tests", "node_modules"} & set(file.relative_to(path).parts):
+                found.update(f"\0{os.path.relpath(file, ROOT)}\0".encode())
                 found.update(file.read_bytes())
     return found.hexdigest()
 

@@ -22,25 +22,26 @@ def smoke_test(settings: Settings) -> None:
     if not refused.headers.get("www-authenticate", "").startswith("Bearer"):
         raise _failed("the API's 401 has no WWW-Authenticate: Bearer")
     if settings.uses_mock_issuer:
-        token = mint_token(settings, "alice", None)
+        token = mint_token(settings, None, None)
         answer = fetch(settings.api_url, headers={"Authorization": f"Bearer {token}"}, timeout_s=COLD_START_TIMEOUT_S)
         _expect("the API with a token", answer, 200)
 
 
-def mint_token(settings: Settings, persona: str, fault: str | None) -> str:
-    """An access token for a persona (login or short name), broken on purpose where a fault is named.
+def mint_token(settings: Settings, persona: str | None, fault: str | None) -> str:
+    """An access token for a persona (login or short name; else the first), broken on purpose where a fault is named.
 
     Raises:
         StackError: the issuer does not answer or refuses (`no_token`).
     """
-    body = {"persona": persona, "client_id": settings.client_id} | ({"fault": fault} if fault else {})
+    wanted = {"persona": persona, "client_id": settings.client_id, "fault": fault}
+    body = {name: value for name, value in wanted.items() if value is not None}
     answer = fetch(settings.idp_url + "/mock/tokens", body=body)
     document = answer.json()
     if answer.status != 200:
         said = document.get("error_description") if isinstance(document, dict) else answer.body.decode(errors="replace")
         raise StackError(
             code="no_token",
-            sentence=f"The issuer gave no token: {said or answer.status}.",
+            sentence=f"The issuer gave no token: {str(said or answer.status).rstrip('.')}.",
             mend="make status shows whether the stack is up; GET /mock/faults lists the faults",
         )
     token: str = document["access_token"]

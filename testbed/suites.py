@@ -74,19 +74,12 @@ def own_stack(settings: Settings, progress: Progress) -> Iterator[dict[str, str]
         The environment that points tests at it.
     """
     mode, why = choose_mode(settings)
-    frontend_port, idp_port, localstack_port = free_ports(3)
     stack = f"test-{secrets.token_hex(3)}"
-    environment = {
-        "MODE": mode,
-        "STACK": stack,
-        "FRONTEND_PORT": str(frontend_port),
-        "IDP_PORT": str(idp_port),
-        "LOCALSTACK_PORT": str(localstack_port),
-    }
+    environment = {"MODE": mode, "STACK": stack, **free_ports()}
     progress.say(f"End-to-end tests against a stack of their own in {mode} mode: {why}")
     try:
         _testbed("up", environment)
-        yield {"BASE_URL": f"http://localhost:{frontend_port}", **environment}
+        yield {"BASE_URL": f"http://localhost:{environment['FRONTEND_PORT']}", **environment}
     finally:
         logs = settings.home / "stacks" / stack / "logs"
         if logs.exists():

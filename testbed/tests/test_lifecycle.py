@@ -8,7 +8,9 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,16 +28,13 @@ class Stack:
     """A stack of the tests' own and the commands on it."""
 
     def __init__(self) -> None:
-        self.frontend, self.idp, self.localstack = free_ports(3)
+        ports = free_ports()
+        self.frontend, self.idp, self.idp_tls = (
+            int(ports[name]) for name in ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT")
+        )
         self.name = f"test-{secrets.token_hex(3)}"
         self.folder = ROOT / ".gatehouse/stacks" / self.name
-        self.environment = os.environ | {
-            "MODE": "native",
-            "STACK": self.name,
-            "FRONTEND_PORT": str(self.frontend),
-            "IDP_PORT": str(self.idp),
-            "LOCALSTACK_PORT": str(self.localstack),
-        }
+        self.environment = os.environ | {"MODE": "native", "STACK": self.name, **ports}
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -113,6 +112,36 @@ def test_token_prints_one_token_and_nothing_else(stack):
     assert answer.stderr == ""
     assert answer.stdout.count(".") == 2
     assert answer.stdout.count("\n") == 1
+
+
+def test_ca_prints_the_certificate_that_https_is_trusted_by(stack):
+    """A client that trusts what `make ca` prints reaches the issuer by https; one that does not is kept away."""
+    answer = stack.run("ca")
+    assert answer.returncode == 0
+    assert answer.stdout.startswith("-----BEGIN CERTIFICATE-----")
+    url = f"https://localhost:{stack.idp_tls}/oauth2/default/.well-known/openid-configuration"
+    trusting = ssl.create_default_context(cadata=answer.stdout)
+    with urllib.request.urlopen(url, context=trusting) as discovery:
+        assert json.load(discovery)["issuer"] == f"https://localhost:{stack.idp_tls}/oauth2/default"
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(url, context=ssl.create_default_context())
+
+
+def test_ca_says_that_the_stack_does_not_run():
+    """Without an issuer there is no certificate, and the next step is named."""
+    answer = Stack().run("ca")
+    assert answer.returncode == 1
+    assert "[not_running]" in answer.stderr
+
+
+def test_people_come_from_the_file_that_idp_config_names(tmp_path):
+    """A configuration of one's own replaces the people; one that is wrong is named with its line."""
+    config = tmp_path / "people.yaml"
+    config.write_text((ROOT / "mock_idp/personas.yaml").read_text().replace("alice@example.com", "ada@example.com"))
+    with own_stack() as stack:
+        stack.environment["IDP_CONFIG"] = str(config)
+        stack.up()
+        assert stack.run("token", "ada").returncode == 0
 
 
 def test_token_says_why_there_is_none_for_a_stranger(stack):

@@ -21,7 +21,7 @@ class SmallStack(NativeStack):
         self._code = code
         settings = Settings.from_environment({"START_TIMEOUT_S": "10"}, folder / ".env")
         object.__setattr__(settings, "deployment_file", folder / "deployment.json")
-        self._port = free_ports(1)[0]
+        self._port = int(free_ports()["IDP_PORT"])
         self._settings = settings
         self._folder = folder
         self._conf = folder / "supervisord.conf"

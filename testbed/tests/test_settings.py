@@ -26,6 +26,7 @@ def test_settings_follow_a_moved_port(tmp_path):
     """A port moves the URLs that are made of it."""
     found = settings(tmp_path, IDP_PORT="19400", FRONTEND_PORT="18080")
     assert found.issuer == "http://localhost:19400/oauth2/default"
+    assert found.idp_tls_url == "https://localhost:19443"
     assert found.allowed_origins == "http://localhost:18080"
 
 
@@ -45,6 +46,8 @@ def test_settings_prefer_the_environment_over_dotenv(tmp_path):
         ("IDP_PORT", "-1"),
         ("IDP_PORT", "\u0664"),
         ("IDP_PORT", "8080"),
+        ("IDP_TLS_PORT", "8080"),
+        ("IDP_CONFIG", "nowhere.yaml"),
         ("MODE", "docker"),
         ("STACK", "../x"),
         ("WIDGET_ENGINE", "gen3"),

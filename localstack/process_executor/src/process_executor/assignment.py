@@ -1,7 +1,7 @@
 """Choosing an environment for an invocation, safely with many callers at once.
 
-LocalStack walks through a function's environments while other calls add to them, which Python answers with an error, and
-reserves a new one only after others can see it. Both end in a 500 for callers that come together.
+LocalStack walks through a function's environments while other calls add to them, which Python answers with an error,
+and reserves a new one only after others can see it. Both end in a 500 for callers that come together.
 """
 
 import contextlib
