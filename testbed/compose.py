@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -51,8 +52,8 @@ def _check_readable(path: Path) -> None:
         if "__pycache__" not in each.parts and each.stat().st_mode & wanted != wanted:
             raise StackError(
                 code="not_readable",
-                sentence=f"{os.path.relpath(each, ROOT)} cannot be read by the containers, which do not run as you.",
-                mend=f"chmod -R o+rX {os.path.relpath(path, ROOT)}; or run without Docker: make up MODE=native",
+                sentence=f"{each} cannot be read by the containers, which do not run as you.",
+                mend=f"chmod -R o+rX {path}; or run without Docker: make up MODE=native",
             )
 
 
@@ -108,14 +109,17 @@ class ComposeStack:
                 mend="make logs",
             )
         except StackError as error:
+            # Compose names the container that it gave up on; by now it may have been started again.
+            blamed = re.search(rf"container {re.escape(self._settings.stack)}-([\w-]+)-\d+ ", error.detail)
             broken = [name for name, state in self.states().items() if state not in {"healthy", "running"}]
-            if not broken:
+            if not blamed and not broken:
                 raise
+            name = blamed[1] if blamed else broken[0]
             raise StackError(
                 code="service_died",
-                sentence=f"The service {broken[0]} did not become healthy.",
-                detail=self.log_tail(broken[0]) or error.detail,
-                mend=f"make logs S={broken[0]} MODE=compose, mend what it says, then make up",
+                sentence=f"The service {name} did not become healthy.",
+                detail=self.log_tail(name) or error.detail,
+                mend=f"make logs S={name} MODE=compose, mend what it says, then make up",
             ) from error
         self._stamp.parent.mkdir(parents=True, exist_ok=True)
         self._stamp.write_text(self._fingerprint())

@@ -13,7 +13,7 @@ from testbed.deployment import Deployment
 from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.progress import Progress
-from testbed.settings import ROOT, Mode, Settings
+from testbed.settings import ROOT, Mode, Settings, bad_setting
 from testbed.setup import Setup
 from testbed.smoke import smoke_test
 
@@ -75,6 +75,8 @@ def up(settings: Settings, progress: Progress) -> None:
         StackError: what failed; whatever this call had started is stopped again.
     """
     began = time.monotonic()
+    if not settings.idp_config.is_file():
+        raise bad_setting("IDP_CONFIG", str(settings.idp_config), "a file")
     mode, why = choose_mode(settings)
     if mode == "native":
         Setup(settings, progress).ensure(*NATIVE_PIECES)

@@ -73,13 +73,6 @@ def _ports(values: dict[str, str]) -> dict[str, int]:
     return ports
 
 
-def _file(values: dict[str, str], name: str, default: str) -> Path:
-    path = ROOT / (values.get(name) or default)
-    if not path.is_file():
-        raise bad_setting(name, values[name], "a file")
-    return path
-
-
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One stack: where it listens, what it is called, whom it trusts.
@@ -168,7 +161,7 @@ class Settings:
             engine=engine,
             python_image=values.get("PYTHON_IMAGE") or "python:3.13-slim",
             start_timeout_s=float(timeout),
-            idp_config=_file(values, "IDP_CONFIG", "mock_idp/personas.yaml"),
+            idp_config=ROOT / (values.get("IDP_CONFIG") or "mock_idp/personas.yaml"),
             idp_control_networks=values.get("IDP_CONTROL_NETWORKS") or "",
             idp_control_key=values.get("IDP_CONTROL_KEY") or "",
             idp_log_level=values.get("IDP_LOG_LEVEL") or "WARNING",

@@ -134,8 +134,16 @@ def test_ca_says_that_the_stack_does_not_run():
     assert "[not_running]" in answer.stderr
 
 
+def test_up_refuses_a_configuration_that_is_not_there():
+    """IDP_CONFIG must name a file, and says so before anything starts."""
+    answer = Stack().run("up", IDP_CONFIG="nowhere.yaml")
+    assert answer.returncode == 1
+    assert "IDP_CONFIG" in answer.stderr
+    assert "[bad_setting]" in answer.stderr
+
+
 def test_people_come_from_the_file_that_idp_config_names(tmp_path):
-    """A configuration of one's own replaces the people; one that is wrong is named with its line."""
+    """A configuration of one's own replaces the people, the one that the smoke test signs in included."""
     config = tmp_path / "people.yaml"
     config.write_text((ROOT / "mock_idp/personas.yaml").read_text().replace("alice@example.com", "ada@example.com"))
     with own_stack() as stack:

@@ -47,7 +47,6 @@ def test_settings_prefer_the_environment_over_dotenv(tmp_path):
         ("IDP_PORT", "\u0664"),
         ("IDP_PORT", "8080"),
         ("IDP_TLS_PORT", "8080"),
-        ("IDP_CONFIG", "nowhere.yaml"),
         ("MODE", "docker"),
         ("STACK", "../x"),
         ("WIDGET_ENGINE", "gen3"),
