@@ -25,7 +25,7 @@ from testbed.http import fetch
 from testbed.settings import ROOT, Settings, bad_setting
 from testbed.setup import digest
 
-# Passed on from the shell; everything else that services see is set below, so that both modes see the same.
+# All that services see of the shell that started them; the rest is set below, so that both modes see the same.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 UNIX_SOCKET_PATH_LIMIT = 100
 # Seldom enough that looking does not slow down what is looked at.
@@ -93,8 +93,9 @@ class NativeStack:
             self._socket().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._conf.write_text(self._configuration())
             self._settings.deployment_file.unlink(missing_ok=True)
+            inherited = [f"{name}={os.environ[name]}" for name in INHERITED if name in os.environ]
             run(
-                [_supervisor_tool("supervisord"), "-c", self._conf],
+                ["env", "-i", *inherited, _supervisor_tool("supervisord"), "-c", self._conf],
                 code="supervisor_failed",
                 sentence="The process supervisor could not be started.",
                 mend="make down, then make up again; `make doctor` looks for causes",
@@ -289,9 +290,8 @@ class NativeStack:
             f"directory={_escaped(str(ROOT))}",
             *(["user=root"] if os.geteuid() == 0 else []),
         ]
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         for program in self.programs.values():
-            environment = inherited | {
+            environment = {
                 "PYTHONUNBUFFERED": "1",
                 "GATEHOUSE_STACK": str(self._folder),
                 "GATEHOUSE_SOURCE": digest(*program.sources)[:16],

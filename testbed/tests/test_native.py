@@ -1,5 +1,6 @@
 """The native supervisor, with programs of one line in place of the real ones."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -120,3 +121,15 @@ def test_changed_settings_restart_the_program(stack_of, tmp_path):
     stack.start()
     stack.wait_healthy("small")
     assert stack.pids()["small"] != pid
+
+
+def test_services_see_nothing_of_the_shell_that_started_them(stack_of, monkeypatch):
+    """A variable that only one shell has makes no difference between two starts, or between the modes."""
+    monkeypatch.setenv("AWS_PROFILE", "of-this-shell")
+    stack = stack_of(SERVES)
+    stack.start()
+    stack.wait_healthy("small")
+    environment = psutil.Process(stack.pids()["small"]).environ()
+    assert "AWS_PROFILE" not in environment
+    assert environment["PATH"] == os.environ["PATH"]
+    assert environment["ODD"] == '50% "quoted", and a comma'
