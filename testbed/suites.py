@@ -101,6 +101,8 @@ def _pytest(settings: Settings, name: str, words: list[str], environment: dict[s
     """Run pytest in the tests' environment; its exit status is the answer."""
     python = str(settings.home / "env/dev/bin/python")
     local = {
+        # Where the machine has no Node.js, set-up has made one, for npm; the JavaScript clients run with it too.
+        "PATH": f"{os.environ['PATH']}{os.pathsep}{settings.home / 'env/node/bin'}",
         "WIDGET_DIR": str(settings.home / "widget"),
         "LOCALSTACK_PYTHON": str(settings.home / "env/localstack/bin/python"),
         "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),

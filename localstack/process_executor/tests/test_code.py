@@ -9,15 +9,14 @@ import pytest
 from cloud import PYTHON, RUNTIMES, eventually, free_port, zipped
 from test_invocations import assert_error
 
-BOOTSTRAP = """#!/bin/sh
-api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
-while true; do
-  headers=$(mktemp)
-  event=$(curl -sS -D "$headers" "$api/invocation/next")
-  id=$(grep -Fi Lambda-Runtime-Aws-Request-Id "$headers" | tr -d '[:space:]' | cut -d: -f2)
-  echo "handling $_HANDLER"
-  curl -sS -o /dev/null "$api/invocation/$id/response" -d "{\\"custom\\": $event}"
-done
+BOOTSTRAP = """#!/usr/bin/env python3
+import json, os, urllib.request
+api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+while True:
+    with urllib.request.urlopen(f"{api}/next") as answer:
+        request_id, event = answer.headers["Lambda-Runtime-Aws-Request-Id"], json.load(answer)
+    print("handling", os.environ["_HANDLER"], flush=True)
+    urllib.request.urlopen(f"{api}/{request_id}/response", json.dumps({"custom": event}).encode()).close()
 """
 
 
@@ -114,7 +113,7 @@ def test_hot_reloaded_syntax_error_is_mended_by_saving(cloud, source_folder):
 
 
 def test_custom_runtime_runs_its_bootstrap(cloud):
-    """provided.al2023 talks to the Runtime API with curl."""
+    """provided.al2023 talks to the Runtime API by itself."""
     name = cloud.deploy({"bootstrap": BOOTSTRAP}, Runtime="provided.al2023", Handler="any.thing", MemorySize=256)
     answers = [cloud.invoke(name, {"n": n}) for n in range(2)]
     assert [answer.json for answer in answers] == [{"custom": {"n": 0}}, {"custom": {"n": 1}}]

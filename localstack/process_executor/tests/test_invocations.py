@@ -195,13 +195,14 @@ def test_function_url_is_served(cloud):
 def test_runtime_that_is_slow_to_poll_again_is_waited_for(cloud):
     """An invocation that comes before the runtime asks for it is handed out when it does."""
     bootstrap = """\
-    #!/bin/sh
-    api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
-    while true; do
-      id=$(curl -sS -o /dev/null -D - "$api/next" | grep -Fi Aws-Request-Id | tr -d '[:space:]' | cut -d: -f2)
-      curl -sS -o /dev/null "$api/$id/response" -d '"served"'
-      sleep 0.5
-    done
+    #!/usr/bin/env python3
+    import os, time, urllib.request
+    api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+    while True:
+        with urllib.request.urlopen(f"{api}/next") as answer:
+            request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+        urllib.request.urlopen(f"{api}/{request_id}/response", b'"served"').close()
+        time.sleep(0.5)
     """
     files = {"bootstrap": textwrap.dedent(bootstrap)}
     name = cloud.deploy(files, Runtime="provided.al2023", Handler="h", MemorySize=256)
