@@ -1,22 +1,21 @@
 """Starting and stopping the issuer's server: sockets, https beside http, one issuer behind both."""
 
+import asyncio
 import logging
 import socket
 import ssl
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from mock_idp.app import make_app
+from mock_idp.http1 import HttpServer
 from mock_idp.issuer import Issuer
 from mock_idp.settings import Settings, SettingsError
 
-_MAX_REQUEST_BYTES = 1024 * 1024
-_IDLE_S = 75
 log = logging.getLogger("mock_idp")
 
 
@@ -49,27 +48,20 @@ class IssuerServer:
 
     def __init__(self, settings: Settings) -> None:
         with ExitStack() as opened:
-            self._start(settings, opened)
-            opened.pop_all()  # started: the servers close their sockets themselves
-
-    def _start(self, settings: Settings, opened: ExitStack) -> None:
-        sockets = _listen(settings.bind, settings.port, "IDP_PORT", opened)
-        port = sockets[0].getsockname()[1]
-        tls_sockets: list[socket.socket] = []
-        tls_url = ""
-        if settings.tls_port:
-            tls_sockets = _listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT", opened)
-            tls_url = settings.tls_public_url or f"https://localhost:{tls_sockets[0].getsockname()[1]}"
-        self.issuer = Issuer(settings, settings.public_url or f"http://localhost:{port}", tls_url)
-        self.issuer.default.ring(self.issuer.default.servers["default"])
-        app = make_app(self.issuer)
-        options: dict[str, Any] = {"max_body_size": _MAX_REQUEST_BYTES, "idle_connection_timeout": _IDLE_S}
-        self._servers = [HTTPServer(app, **options)]
-        self._servers[0].add_sockets(sockets)
-        if tls_sockets:
-            context = _tls_context(self.issuer, settings.state_dir, tls_url)
-            self._servers.append(HTTPServer(app, ssl_options=context, **options))
-            self._servers[1].add_sockets(tls_sockets)
+            self._sockets = _listen(settings.bind, settings.port, "IDP_PORT", opened)
+            self._tls_sockets: list[socket.socket] = []
+            self._tls_context: ssl.SSLContext | None = None
+            port = self._sockets[0].getsockname()[1]
+            tls_url = ""
+            if settings.tls_port:
+                self._tls_sockets = _listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT", opened)
+                tls_url = settings.tls_public_url or f"https://localhost:{self._tls_sockets[0].getsockname()[1]}"
+            self.issuer = Issuer(settings, settings.public_url or f"http://localhost:{port}", tls_url)
+            self.issuer.default.ring(self.issuer.default.servers["default"])
+            if self._tls_sockets:
+                self._tls_context = _tls_context(self.issuer, settings.state_dir, tls_url)
+            self._server = HttpServer(make_app(self.issuer))
+            opened.pop_all()  # started: the server closes its sockets itself
 
     def describe(self) -> str:
         """Return the line that says where it is; whoever starts it waits for that line."""
@@ -77,17 +69,16 @@ class IssuerServer:
         tls = f", https {issuer.tls_public_url}/oauth2/default" if issuer.tls_public_url else ""
         return f"mock_idp: issuer {issuer.public_url}/oauth2/default{tls}, console {issuer.public_url}/"
 
-    async def stop(self) -> None:
-        """Close sockets and connections."""
-        for server in self._servers:
-            server.stop()
-            await server.close_all_connections()
-
     async def __aenter__(self) -> Self:
+        # Most requests are answered without waiting for anything: they need no turn of the loop of their own.
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        await self._server.listen(self._sockets)
+        if self._tls_context is not None:
+            await self._server.listen(self._tls_sockets, self._tls_context)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.stop()
+        await self._server.stop()
 
 
 def _tls_context(issuer: Issuer, state_dir: Path, tls_url: str) -> ssl.SSLContext:
