@@ -265,6 +265,8 @@ class NativeStack:
             "TMPDIR": str(self._folder / "tmp"),
             "XDG_CACHE_HOME": str(self._folder / "cache"),
             "SKIP_SSL_CERT_DOWNLOAD": "1",
+            # CloudFormation looks after a resource that often before it starts to sleep a whole second in between.
+            "CFN_NO_WAIT_ITERATIONS": "200",
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
