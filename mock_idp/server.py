@@ -53,8 +53,8 @@ class IssuerServer:
             self._tls_context: ssl.SSLContext | None = None
             port = self._sockets[0].getsockname()[1]
             tls_url = ""
-            if settings.tls_port:
-                self._tls_sockets = _listen(settings.bind, int(settings.tls_port), "IDP_TLS_PORT", opened)
+            if settings.tls_port is not None:
+                self._tls_sockets = _listen(settings.bind, settings.tls_port, "IDP_TLS_PORT", opened)
                 tls_url = settings.tls_public_url or f"https://localhost:{self._tls_sockets[0].getsockname()[1]}"
             self.issuer = Issuer(settings, settings.public_url or f"http://localhost:{port}", tls_url)
             self.issuer.default.ring(self.issuer.default.servers["default"])

@@ -15,6 +15,7 @@ from jwcrypto.common import JWException
 from mock_idp.keys import KeyRing, SigningKey
 
 MAX_TOKEN_BYTES = 8192
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 class UnreadableToken(Exception):
@@ -33,7 +34,7 @@ def unb64url(text: str) -> bytes:
 
 def compact_json(value: Any) -> bytes:
     """Serialise the way tokens carry JSON."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _COMPACT.encode(value).encode()
 
 
 @dataclass(slots=True)
