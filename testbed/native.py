@@ -164,6 +164,7 @@ class NativeStack:
         with self._supervisor() as supervisor:
             if supervisor is not None:
                 pid = supervisor.getPID()
+                supervisor.stopAllProcesses(False)  # all at once: a shutdown alone takes them a second apart
                 supervisor.shutdown()
                 _wait_gone(pid, timeout_s=20)
         self._end_orphans()
