@@ -66,7 +66,7 @@ def contenders(private: rsa.RSAPrivateKey) -> dict[str, Callable[[str], object]]
     """Each verifier by its name, ready to be called with a token."""
     public = private.public_key()
     numbers = public.public_numbers()
-    members = {
+    members: dict[str, str | list[str]] = {
         "kty": "RSA",
         "kid": KID,
         "use": "sig",

@@ -57,7 +57,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 10
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        packages = ["--dependencies", DEPENDENCIES] if DEPENDENCIES.is_dir() else []
+        packages: list[str | Path] = ["--dependencies", DEPENDENCIES] if DEPENDENCIES.is_dir() else []
         subprocess.run([sys.executable, BUILD, "--out", folder / "function.zip", *packages], check=True)
         size = (folder / "function.zip").stat().st_size
         print(f"{'zip':28} {size / 1e6:7.1f} MB")
