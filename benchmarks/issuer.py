@@ -4,22 +4,30 @@
 
 Each server runs pinned to the first core, the load comes from the second over 16 connections; the servers take turns.
 Printed are answers a second by the clock, and by the server's own CPU time, which other work on the machine disturbs
-less; start to first answer; memory when idle and after `requests` requests (200000 for the published figure). A peer
-that is not installed is left out, with its name: `npm ci` in mock_idp/tests/clients, `pip install oidc-provider-mock`.
+less; start to first answer; memory when idle and after `requests` requests (200000 for the published figure). Before
+them stand this machine's ceilings on the first core: RSA signatures without any server, a Tornado server that does
+nothing but sign or answer a constant, and the load itself, against a server that hardly reads what it is asked.
+
+A peer that is not installed is left out, with its name. oauth2-mock-server comes with the tests' JavaScript clients:
+`cp mock_idp/tests/clients/package*.json .gatehouse/clients && npm ci --prefix .gatehouse/clients --ignore-scripts`
+(or CLIENTS_DIR names their folder). oidc-provider-mock goes into an environment of its own, because of what it needs:
+`python -m venv DIR && DIR/bin/pip install oidc-provider-mock`, then OIDC_PROVIDER_MOCK=DIR/bin/oidc-provider-mock.
 """
 
 import asyncio
 import base64
 import hashlib
 import os
+import selectors
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +35,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 ROOT = Path(__file__).parent.parent
 CLIENTS_DIR = Path(os.environ.get("CLIENTS_DIR") or ROOT / ".gatehouse" / "clients")
+CORES = sorted(os.sched_getaffinity(0))
 CONNECTIONS = 16
 STARTS = 5
 START_TIMEOUT_S = 60
@@ -35,13 +44,16 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 REDIRECT_URI = "http://localhost:5555/callback"
 FORM = "application/x-www-form-urlencoded"
 
+Answer = tuple[bytes, bytes]  # head and body
+Flow = Callable[[], Generator[bytes, Answer]]  # requests out, their answers in
+
 
 @dataclass(kw_only=True)
 class Server:
     """A mock issuer: how it starts and where its endpoints are."""
 
     name: str
-    command: Callable[[int, Path], list[str]]
+    command: Callable[[int], list[str]]
     keys: str
     token: str
     authorize: str
@@ -50,6 +62,7 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     login: Callable[[int], dict[str, str]] = lambda _: {}
     authorize_form: bytes = b""
+    keeps_keys: bool = False
 
 
 def http(method: str, path: str, port: int, body: bytes = b"", headers: dict[str, str] | None = None) -> bytes:
@@ -62,56 +75,111 @@ def http(method: str, path: str, port: int, body: bytes = b"", headers: dict[str
 
 
 class Connection:
-    """One keep-alive connection that reads answers with a Content-Length."""
+    """One keep-alive connection that reads answers with a Content-Length; opened when there is something to send.
 
-    def __init__(self, port: int) -> None:
+    Args:
+        port: where the server listens.
+        selector: is told about the connection while it is open.
+    """
+
+    flow: Generator[bytes, Answer]
+
+    def __init__(self, port: int, selector: selectors.BaseSelector | None = None) -> None:
         self._port = port
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._selector = selector
+        self._received = b""
+        self._socket: socket.socket | None = None
 
-    async def exchange(self, request: bytes) -> tuple[bytes, bytes]:
-        """Send a request and return head and body of the answer."""
-        if self._writer is None or self._reader is None:
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        lowered = head.lower()
+    def send(self, request: bytes) -> None:
+        """Send a request."""
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._selector is not None:
+                self._selector.register(self._socket, selectors.EVENT_READ, self)
+        self._socket.sendall(request)
+
+    def receive(self) -> Answer | None:
+        """Read what has come; the answer, once it is whole."""
+        assert self._socket is not None
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server hung up")
+        self._received += data
+        head, blank, body = self._received.partition(b"\r\n\r\n")
+        if not blank:
+            return None
+        lowered = head.lower() + b"\r\n"
         length = 0
         if b"content-length:" in lowered:
             length = int(lowered.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        body = await self._reader.readexactly(length)
+        if len(body) < length:
+            return None
+        self._received = body[length:]
         if b"connection: close" in lowered:
-            await self.close()
+            self.close()
         if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 302", b"HTTP/1.0 200")):
             raise RuntimeError(f"unexpected answer: {head.decode()}{body.decode(errors='replace')[:500]}")
         return head, body
 
-    async def close(self) -> None:
-        """Close it; the next exchange opens it anew."""
-        if self._writer is not None:
-            self._writer.close()
-            await self._writer.wait_closed()
-            self._reader = self._writer = None
+    def exchange(self, request: bytes) -> Answer:
+        """Send a request and wait for its answer."""
+        self.send(request)
+        while (answer := self.receive()) is None:
+            pass
+        return answer
+
+    def close(self) -> None:
+        """Close it; the next request opens it anew."""
+        if self._socket is not None:
+            if self._selector is not None:
+                self._selector.unregister(self._socket)
+            self._socket.close()
+        self._socket = None
 
 
-Flow = Callable[[Connection], "asyncio.Future[None]"]
+def once(request: bytes) -> Flow:
+    """Return the flow of a single request."""
+
+    def flow() -> Generator[bytes, Answer]:
+        yield request
+
+    return flow
 
 
-async def load(port: int, flow: Callable[[Connection], object], seconds: float, limit: int = 0) -> tuple[int, float]:
-    """Repeat a flow on 16 connections; how often it ran, and in how many seconds."""
+def load(port: int, flow: Flow, seconds: float, limit: int = 0) -> tuple[int, float]:
+    """Repeat a flow on 16 connections; how often it ran, and in how many seconds.
+
+    One selector over plain sockets: against a server that answers a constant it is several times as fast as any
+    server here, so that what is measured is the server.
+    """
+    selector = selectors.DefaultSelector()
     began = time.monotonic()
-    done = 0
+    started = finished = 0
 
-    async def repeat() -> None:
-        nonlocal done
-        connection = Connection(port)
-        while time.monotonic() - began < seconds and not (limit and done >= limit):
-            done += 1
-            await flow(connection)  # type: ignore[misc]  # a coroutine function
-        await connection.close()
+    def begin(connection: Connection) -> None:
+        nonlocal started
+        started += 1
+        connection.flow = flow()
+        connection.send(next(connection.flow))
 
-    await asyncio.gather(*(repeat() for _ in range(CONNECTIONS)))
-    return done, time.monotonic() - began
+    for _ in range(CONNECTIONS):
+        begin(Connection(port, selector))
+    while selector.get_map():
+        for key, _ in selector.select():
+            connection: Connection = key.data
+            answer = connection.receive()
+            if answer is None:
+                continue
+            try:
+                connection.send(connection.flow.send(answer))
+            except StopIteration:
+                finished += 1
+                if time.monotonic() - began < seconds and not (limit and started >= limit):
+                    begin(connection)
+                else:
+                    connection.close()
+    return finished, time.monotonic() - began
 
 
 def cpu_s(pid: int) -> float:
@@ -128,29 +196,31 @@ def memory_mb(pid: int) -> float:
 
 def answers(port: int, path: str) -> bool:
     """Say whether the server answers already."""
+    connection = Connection(port)
     try:
-        asyncio.run(Connection(port).exchange(http("GET", path, port, headers={"Connection": "close"})))
-    except (OSError, asyncio.IncompleteReadError):
+        connection.exchange(http("GET", path, port))
+    except OSError:
+        time.sleep(0.001)
         return False
+    finally:
+        connection.close()
     return True
 
 
 @contextmanager
 def running(server: Server, port: int, folder: Path) -> Iterator[tuple[int, float]]:
     """Start a server pinned to the first core; its pid, and the seconds to its first answer."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= server.environment | {"IDP_PORT": str(port), "IDP_STATE_DIR": str(folder)}
     began = time.monotonic()
     process = subprocess.Popen(
-        server.command(port, folder),
-        cwd=ROOT,
-        env={**os.environ, **server.environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        server.command(port), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    os.sched_setaffinity(process.pid, {0})
+    os.sched_setaffinity(process.pid, {CORES[0]})
     try:
         while not answers(port, server.keys):
             if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
-                raise RuntimeError(f"{server.name} does not start: {' '.join(server.command(port, folder))}")
+                raise RuntimeError(f"{server.name} does not start: {' '.join(server.command(port))}")
         yield process.pid, time.monotonic() - began
     finally:
         process.send_signal(signal.SIGTERM)
@@ -165,7 +235,7 @@ def location(head: bytes) -> str:
     raise RuntimeError(f"no redirect: {head.decode()}")
 
 
-def pair_flow(server: Server, port: int, cookies: dict[str, str]) -> Callable[[Connection], object]:
+def pair_flow(server: Server, port: int, cookies: dict[str, str]) -> Flow:
     """Return the flow of an authorization request followed by the exchange of its code."""
     query = urlencode(
         {
@@ -182,34 +252,30 @@ def pair_flow(server: Server, port: int, cookies: dict[str, str]) -> Callable[[C
     method = "POST" if server.authorize_form else "GET"
     ask = http(method, f"{server.authorize}?{query}", port, server.authorize_form, cookies)
 
-    async def flow(connection: Connection) -> None:
-        head, _ = await connection.exchange(ask)
+    def flow() -> Generator[bytes, Answer]:
+        head, _ = yield ask
         code = parse_qs(urlsplit(location(head)).query)["code"][0]
         form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT_URI}
         body = urlencode({**form, "code_verifier": VERIFIER, **server.client}).encode()
-        await connection.exchange(http("POST", server.token, port, body))
+        yield http("POST", server.token, port, body)
 
     return flow
 
 
 def our_login(port: int) -> dict[str, str]:
     """Sign a browser in and return its cookie."""
-
-    async def sign_in() -> dict[str, str]:
-        connection = Connection(port)
-        query = urlencode(
-            {"client_id": "demo-spa", "redirect_uri": REDIRECT_URI, "response_type": "code", "scope": "openid"}
-            | {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
-        )
-        head, _ = await connection.exchange(http("GET", f"/oauth2/default/v1/authorize?{query}", port))
-        flow = parse_qs(urlsplit(location(head)).query)["flow"][0]
-        form = urlencode({"flow": flow, "persona": "alice@example.com"}).encode()
-        head, _ = await connection.exchange(http("POST", "/signin", port, form))
-        await connection.close()
-        cookie = next(line for line in head.decode().split("\r\n") if line.lower().startswith("set-cookie: sid="))
-        return {"Cookie": cookie.split(":", 1)[1].split(";", 1)[0].strip()}
-
-    return asyncio.run(sign_in())
+    connection = Connection(port)
+    query = urlencode(
+        {"client_id": "demo-spa", "redirect_uri": REDIRECT_URI, "response_type": "code", "scope": "openid"}
+        | {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    )
+    head, _ = connection.exchange(http("GET", f"/oauth2/default/v1/authorize?{query}", port))
+    flow = parse_qs(urlsplit(location(head)).query)["flow"][0]
+    form = urlencode({"flow": flow, "persona": "alice@example.com"}).encode()
+    head, _ = connection.exchange(http("POST", "/signin", port, form))
+    connection.close()
+    cookie = next(line for line in head.decode().split("\r\n") if line.lower().startswith("set-cookie: sid="))
+    return {"Cookie": cookie.split(":", 1)[1].split(";", 1)[0].strip()}
 
 
 def servers() -> list[Server]:
@@ -217,12 +283,13 @@ def servers() -> list[Server]:
     found = [
         Server(
             name="mock_idp",
-            command=lambda _port, _folder: [sys.executable, "-m", "mock_idp"],
+            command=lambda _: [sys.executable, "-m", "mock_idp"],
             keys="/oauth2/default/v1/keys",
             token="/oauth2/default/v1/token",
             authorize="/oauth2/default/v1/authorize",
             client={"client_id": "demo-spa"},
             login=our_login,
+            keeps_keys=True,
         )
     ]
     peer = CLIENTS_DIR / "node_modules" / "oauth2-mock-server" / "dist" / "oauth2-mock-server.mjs"
@@ -230,7 +297,7 @@ def servers() -> list[Server]:
         found.append(
             Server(
                 name="oauth2-mock-server",
-                command=lambda port, _: ["node", str(peer), "-a", "127.0.0.1", "-p", str(port)],
+                command=lambda port: ["node", str(peer), "-a", "127.0.0.1", "-p", str(port)],
                 keys="/jwks",
                 token="/token",
                 authorize="/authorize",
@@ -239,12 +306,13 @@ def servers() -> list[Server]:
         )
     else:
         print("left out: oauth2-mock-server is not installed")
-    other = shutil.which("oidc-provider-mock", path=str(Path(sys.executable).parent)) or ""
+    beside = shutil.which("oidc-provider-mock", path=str(Path(sys.executable).parent))
+    other = os.environ.get("OIDC_PROVIDER_MOCK") or beside or ""
     if other:
         found.append(
             Server(
                 name="oidc-provider-mock",
-                command=lambda port, _: [other, "--port", str(port)],
+                command=lambda port: [other, "--port", str(port)],
                 keys="/jwks",
                 token="/oauth2/token",
                 authorize="/oauth2/authorize",
@@ -260,45 +328,133 @@ def servers() -> list[Server]:
 
 def measure(server: Server, port: int, folder: Path, seconds: float, requests: int) -> None:
     """Print the figures of one server."""
-    server.environment = {"IDP_PORT": str(port), "IDP_STATE_DIR": str(folder / "state")}
-    starts = []
-    for _ in range(STARTS):
-        with running(server, port, folder) as (_, start_s):
-            starts.append(start_s)
-    print(f"\n{server.name}\n  start to first answer        {statistics.median(starts):8.2f} s")
-    with running(server, port, folder) as (pid, _):
+
+    def start(number: int) -> float:
+        with running(server, port, folder / str(number)) as (_, start_s):
+            return start_s
+
+    start(0)  # compiles what is not compiled yet, and makes the keys that are kept
+    again = statistics.median(start(0) for _ in range(STARTS))
+    print(f"\n{server.name}\n  start to first answer        {again:8.2f} s")
+    if server.keeps_keys:
+        print(f"    with keys to be made       {statistics.median(map(start, range(1, STARTS + 1))):8.2f} s")
+    with running(server, port, folder / "0") as (pid, _):
         print(f"  memory, idle                 {memory_mb(pid):8.1f} MB")
         total = 0
 
-        def figure(title: str, flow: Callable[[Connection], object], each: int = 1) -> None:
+        def figure(title: str, flow: Flow, each: int = 1) -> None:
             nonlocal total
             before = cpu_s(pid)
-            done, elapsed = asyncio.run(load(port, flow, seconds))
+            done, elapsed = load(port, flow, seconds)
             used = cpu_s(pid) - before
             total += done * each
             print(f"  {title:<28} {done / elapsed:8.0f} /s    {done / used:8.0f} per CPU second")
 
         keys = http("GET", server.keys, port)
-        figure("JWKS", lambda connection: connection.exchange(keys))
+        figure("JWKS", once(keys))
         if server.client_credentials:
             form = urlencode({"grant_type": "client_credentials", "scope": "messages.read"}).encode()
             credentials = base64.b64encode(b"demo-client:demo-secret").decode()
             token = http("POST", server.token, port, form, {"Authorization": f"Basic {credentials}"})
-            figure("client_credentials", lambda connection: connection.exchange(token))
+            figure("client_credentials", once(token))
         figure("authorize and token", pair_flow(server, port, server.login(port)), 2)
         if requests > total:
-            asyncio.run(load(port, lambda connection: connection.exchange(keys), 3600, requests - total))
-            total = requests
+            total += load(port, once(keys), 3600, requests - total)[0]
         print(f"  memory after {total:>7} requests {memory_mb(pid):7.1f} MB")
+
+
+def signatures(seconds: float) -> float:
+    """Return how many RS256 signatures a second this process makes."""
+    sign = signer()
+    done, began = 0, time.monotonic()
+    while time.monotonic() - began < seconds:
+        sign()
+        done += 1
+    return done / (time.monotonic() - began)
+
+
+def signer() -> Callable[[], bytes]:
+    """Return what signs 500 bytes with RS256."""
+    # Only the ceilings need the issuer's own packages; the load does without.
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
+
+    key, scheme, digest = rsa.generate_private_key(65537, 2048), padding.PKCS1v15(), hashes.SHA256()
+    return lambda: key.sign(b"x" * 500, scheme, digest)
+
+
+async def bare_tornado(port: int) -> None:
+    """Serve a constant at /constant and a signature at /signature, and nothing else."""
+    from tornado.web import Application, RequestHandler  # noqa: PLC0415 - as above
+
+    sign = signer()
+
+    class Constant(RequestHandler):
+        def get(self) -> None:
+            self.write(b'{"keys": []}')
+
+    class Signature(RequestHandler):
+        def get(self) -> None:
+            self.write({"signature": sign().hex()})
+
+    routes = [("/constant", Constant), ("/signature", Signature)]
+    Application(routes, log_function=lambda _: None).listen(port, "127.0.0.1")
+    await asyncio.Event().wait()
+
+
+class Echo(asyncio.Protocol):
+    """Answers a constant to every piece of data that comes."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport
+
+    def data_received(self, _: bytes) -> None:
+        """Answer."""
+        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")  # type: ignore[attr-defined]
+
+
+async def bare_socket(port: int) -> None:
+    """Serve a constant without looking at what is asked."""
+    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port)
+    await server.serve_forever()
+
+
+BARE = {"bare-tornado": bare_tornado, "bare-socket": bare_socket}
+
+
+def ceilings(port: int, seconds: float) -> None:
+    """Print what the first core of this machine can do at best."""
+    os.sched_setaffinity(0, {CORES[0]})
+    print(f"ceilings\n  RSA-2048 signatures          {signatures(seconds):8.0f} /s")
+    os.sched_setaffinity(0, {CORES[-1]})
+    for name, title, path in [
+        ("bare-tornado", "Tornado that only signs", "/signature"),
+        ("bare-tornado", "Tornado with a constant", "/constant"),
+        ("bare-socket", "the load itself", "/"),
+    ]:
+        server = Server(
+            name=name,
+            command=lambda port, name=name: [sys.executable, __file__, name, str(port)],  # type: ignore[misc]  # bound
+            keys=path,
+            token="",
+            authorize="",
+            client={},
+        )
+        with running(server, port, Path()) as _:
+            done, elapsed = load(port, once(http("GET", path, port)), seconds)
+        print(f"  {title:<28} {done / elapsed:8.0f} /s")
 
 
 def main() -> None:
     """Measure one server after the other."""
+    if len(sys.argv) > 1 and sys.argv[1] in BARE:
+        asyncio.run(BARE[sys.argv[1]](int(sys.argv[2])))
+        return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     requests = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(0, {cores[1]})
+    os.sched_setaffinity(0, {CORES[-1]})
+    ceilings(20149, seconds)
     for offset, server in enumerate(servers()):
         with tempfile.TemporaryDirectory(prefix="issuer-bench-") as folder:
             measure(server, 20150 + offset, Path(folder), seconds, requests)
