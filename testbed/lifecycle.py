@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.compose import ComposeStack, compose_answers, compose_version, engine_version
 from testbed.deployment import Deployment
 from testbed.errors import StackError
-from testbed.http import fetch
+from testbed.http import fetch, fetch_key_set
 from testbed.progress import Progress
 from testbed.settings import ROOT, Mode, Settings, bad_setting
 from testbed.setup import Setup
@@ -213,7 +213,7 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
     }
     deployed = deployment is not None and deployment.state == "deployed"
     services["deployer"] = {"state": states.get("deployer", "stopped"), "url": None, "healthy": deployed}
-    keys = fetch(settings.issuer + "/v1/keys", timeout_s=2).json()
+    keys = fetch_key_set(settings.issuer + "/v1/keys").json()
     cloud = health["localstack"].json()
     return {
         "mode": mode,

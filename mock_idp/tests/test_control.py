@@ -259,6 +259,13 @@ def test_captured_requests_hide_secrets(spa: Client):
     assert [record["path"] for record in later] == [f"{V1}/revoke"]
 
 
+def test_watcher_may_stay_out_of_the_captured_requests(agent: Browser):
+    """Who asks every second for the key set does not drown what others did."""
+    agent.request("GET", f"{V1}/keys", headers={"X-Mock-Capture": "off"})
+    agent.get(f"{V1}/keys")
+    assert len(agent.get("/mock/requests", path="/keys").json["requests"]) == 1
+
+
 def test_long_poll_returns_as_soon_as_a_request_comes(agent: Browser):
     """A test can wait for the request it expects."""
     found: list[str] = []
