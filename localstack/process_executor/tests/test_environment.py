@@ -5,6 +5,7 @@ import re
 import uuid
 from pathlib import Path
 
+import pytest
 from cloud import eventually
 from test_invocations import assert_error
 
@@ -57,23 +58,23 @@ def test_variables_are_awss_and_the_users(cloud):
     assert re.match(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};", found["_X_AMZN_TRACE_ID"])
 
 
-def test_variables_name_awss_folders(staged_cloud):
-    """In a mount namespace, folders are where AWS has them."""
-    found = staged_cloud.run(DUMP).json
+def test_variables_name_awss_folders(cloud):
+    """Folders are where AWS has them; without a mount namespace the answer says so."""
+    found = cloud.run(DUMP).json
     assert (found["LAMBDA_TASK_ROOT"], found["PWD"]) == ("/var/task", "/var/task")
     assert found["LAMBDA_RUNTIME_DIR"] == found["PYTHONPATH"] == "/var/runtime"
     assert found["PATH"] == "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
     libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     assert found["LD_LIBRARY_PATH"] == f"/var/lang/lib:{libraries}"
-    assert "TMPDIR" not in found
+    assert found.get("TMPDIR", "/tmp") == "/tmp"
 
 
-def test_interpreter_is_in_awss_place(staged_cloud):
+def test_interpreter_is_in_awss_place(cloud):
     """The interpreter is /var/lang's, the working directory the function's."""
     source = (
         "import os, sys\ndef handler(event, context): return [sys.executable, os.getcwd(), __file__, sys.path[:4]]\n"
     )
-    assert staged_cloud.run(source).json == [
+    assert cloud.run(source).json == [
         "/var/lang/bin/python3.13",
         "/var/task",
         "/var/task/app.py",
@@ -136,11 +137,12 @@ def test_host_is_out_of_sight(staged_cloud):
     assert found == {"pids": 2, "home": [], "host": False, "state": False}
 
 
-def test_code_cannot_be_written_to(staged_cloud):
-    """/var/task is read-only."""
-    found = staged_cloud.run("def handler(event, context): open('/var/task/new', 'w')\n").json
+@pytest.mark.parametrize("folder", ["/var/task", "/var/runtime", "/var/lang", "/opt", "/etc", "/usr", ""])
+def test_only_tmp_can_be_written_to(staged_cloud, folder):
+    """Everything but /tmp is read-only, in the kernel's words."""
+    found = staged_cloud.run(f"def handler(event, context): open('{folder}/new', 'w')\n").json
     assert found["errorType"] == "OSError"
-    assert found["errorMessage"] == "[Errno 30] Read-only file system: '/var/task/new'"
+    assert found["errorMessage"] == f"[Errno 30] Read-only file system: '{folder}/new'"
 
 
 def test_tmp_is_private_and_kept_while_warm(cloud):

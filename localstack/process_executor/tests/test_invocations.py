@@ -7,6 +7,7 @@ import textwrap
 import urllib.request
 
 import pytest
+from botocore.exceptions import ClientError
 from cloud import eventually
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -148,6 +149,25 @@ def test_large_payloads_go_both_ways(cloud):
     """Nearly six megabytes in and out."""
     text = "x" * 6_200_000
     assert cloud.run("def handler(event, context): return event", text).json == text
+
+
+@pytest.mark.parametrize(("invocation_type", "limit"), [("RequestResponse", 6_291_456), ("Event", 1_048_576)])
+def test_request_over_the_limit_is_refused(cloud, invocation_type, limit):
+    """What fits is taken, one byte more is a 413 in AWS's words."""
+    name = cloud.deploy("def handler(event, context): pass")
+
+    def send(size):
+        return cloud.awslambda.invoke(
+            FunctionName=name, InvocationType=invocation_type, Payload=b'"%0*d"' % (size - 2, 0)
+        )
+
+    assert send(limit)["StatusCode"] < 300
+    with pytest.raises(ClientError) as caught:
+        send(limit + 1)
+    error = caught.value.response
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert error["Error"]["Code"] == "RequestEntityTooLargeException"
+    assert error["Error"]["Message"] == f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
 
 
 def test_unserializable_response_is_the_runtimes_error(cloud):

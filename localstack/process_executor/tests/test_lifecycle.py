@@ -114,6 +114,31 @@ def test_log_of_localstack_tells_start_stop_and_failure(cloud):
     assert "is gone" in lines[2]
 
 
+def test_background_threads_and_children_rest_between_invocations(cloud):
+    """An environment is frozen once the runtime asks for the next invocation, and goes on with that."""
+    source = """
+    import subprocess, threading
+    count = 0
+    def work():
+        global count
+        while not threading.Event().wait(0.01):
+            count += 1
+    threading.Thread(target=work, daemon=True).start()
+    child = subprocess.Popen(["sleep", "1000"])
+    def handler(event, context):
+        before = count
+        threading.Event().wait(0.1)
+        return [before, count, child.poll()]
+    """
+    name = cloud.deploy(source)
+    _, first, _ = cloud.invoke(name).json
+    threading.Event().wait(1)
+    before, after, ended = cloud.invoke(name).json
+    assert before - first < 10
+    assert after > before
+    assert ended is None
+
+
 def test_environments_run_in_parallel(cloud):
     """Simultaneous invocations each get an environment."""
     parallel(cloud, 8)

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+from datetime import UTC, datetime, timedelta
 
 from cloud import eventually
 from test_invocations import UUID
@@ -71,6 +72,18 @@ def test_report_of_a_crash_names_its_type(cloud):
     log = cloud.run("import os\ndef handler(event, context): os._exit(1)").log
     rest = re.fullmatch(REPORT, log.splitlines()[-1])["rest"]
     assert re.fullmatch(r"Init Duration: [\d.]+ ms\tStatus: error\tError Type: Runtime.ExitError\t", rest)
+
+
+def test_report_of_a_traced_function_names_its_trace(cloud):
+    """With active tracing, REPORT has the trace that the function sees; in both formats."""
+    source = "import os\ndef handler(event, context): return os.environ['_X_AMZN_TRACE_ID']\n"
+    answer = cloud.run(source, TracingConfig={"Mode": "Active"})
+    trace = dict(part.split("=") for part in answer.json.split(";"))
+    expected = f"\t\nXRAY TraceId: {trace['Root']}\tSegmentId: {trace['Parent']}\tSampled: true\t\n"
+    assert answer.log.endswith(expected)
+    answer = cloud.run(source, TracingConfig={"Mode": "Active"}, LoggingConfig={"LogFormat": "JSON"})
+    tracing = json.loads(answer.log_lines[-1])["record"]["tracing"]
+    assert (tracing["type"], tracing["value"]) == ("X-Amzn-Trace-Id", answer.json)
 
 
 def test_log_record_with_line_breaks_is_one_event(cloud):
@@ -193,6 +206,38 @@ def test_system_log_level_debug_adds_runtime_done(cloud):
         "platform.runtimeDone",
         "platform.report",
     ]
+
+
+def test_log_of_many_invocations_is_complete_and_in_order(cloud):
+    """What is sent to CloudWatch Logs together is all there."""
+    name = cloud.deploy("def handler(event, context): print('number', event)")
+    for number in range(30):
+        cloud.invoke(name, number)
+    events = cloud.events(name, lambda events: "number 29\n" in events)
+    assert [event for event in events if event.startswith("number")] == [f"number {n}\n" for n in range(30)]
+
+
+def test_metrics_count_invocations_and_errors(cloud):
+    """CloudWatch has as many as there were."""
+    name = cloud.deploy("def handler(event, context): return 1 / event")
+    for event in (1, 1, 0, 1, 0):
+        cloud.invoke(name, event)
+    cloudwatch = cloud.client("cloudwatch")
+
+    def total(metric):
+        now = datetime.now(UTC)
+        found = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=[{"Name": "FunctionName", "Value": name}],
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=5),
+            Period=600,
+            Statistics=["Sum"],
+        )
+        return sum(point["Sum"] for point in found["Datapoints"])
+
+    eventually(lambda: (total("Invocations"), total("Errors")), lambda sums: sums == (5, 2))
 
 
 def test_live_file_shows_output_before_the_invocation_ends(cloud):

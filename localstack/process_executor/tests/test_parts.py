@@ -52,12 +52,11 @@ def test_long_lines_are_cut_to_the_size_of_an_event():
     assert max(map(len, events)) <= 256 * 1024
 
 
-def test_event_log_is_cut_into_events_and_read_as_text():
-    """LocalStack cuts at line breaks and gets events; the tail has no INIT_START."""
+def test_event_log_has_events_and_is_read_as_text():
+    """CloudWatch Logs gets the events; the tail has no INIT_START."""
     log = EventLog(["INIT_START Runtime Version: python:3.13.v1", "START", "two\nlines", "END"])
     assert log == "START\ntwo\nlines\nEND\n"
-    assert log.split("\n") == ["INIT_START Runtime Version: python:3.13.v1", "START", "two\nlines", "END"]
-    assert log.splitlines() == ["START", "two", "lines", "END"]
+    assert log.events == ("INIT_START Runtime Version: python:3.13.v1", "START", "two\nlines", "END")
 
 
 @pytest.fixture

@@ -18,18 +18,39 @@ def test_error_at_import_is_answered_with_its_trace(cloud):
 
 
 def test_error_at_import_is_in_the_log(cloud):
-    """The log says that the initialization failed, and why."""
-    log = cloud.run("print('begun')\n1 / 0\n").log
-    assert "begun\n" in log
-    assert re.search(
-        r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: init\tStatus: error\tError Type: ZeroDivisionError\n", log
+    """Both tries of the initialization are in the log, before START, and REPORT says why it came to nothing."""
+    lines = cloud.run("import os\nprint('begun')\nos._exit(7)\n").log_lines
+    report = r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: {}\tStatus: error\tError Type: Runtime.ExitError"
+    expected = ["begun", report.format("init"), "begun", report.format("invoke"), "START .*", "END .*"]
+    assert all(map(re.fullmatch, expected, lines[:-1])), lines
+    assert len(lines) == len(expected) + 1
+    assert re.fullmatch(
+        r"REPORT .*\tMax Memory Used: \d+ MB\tStatus: error\tError Type: Runtime.ExitError\t", lines[-1]
     )
 
 
-def test_error_at_import_is_tried_again_next_time(cloud):
-    """A function that failed to start is started anew for each invocation."""
-    name = cloud.deploy("raise ValueError('again')")
-    assert [cloud.invoke(name).json["errorMessage"] for _ in range(2)] == ["again", "again"]
+def test_error_at_import_is_tried_again(cloud):
+    """An initialization that failed is tried a second time within the first invocation, with the same /tmp."""
+    source = """
+    import os, tempfile
+    path = os.path.join(tempfile.gettempdir(), "tried")
+    if not os.path.exists(path):
+        open(path, "w").close()
+        raise ValueError("at first")
+    def handler(event, context): return "served"
+    """
+    answer = cloud.run(source)
+    assert answer.json == "served"
+    assert "Phase: init\tStatus: error\tError Type: ValueError" in answer.log
+    assert "Phase: invoke" not in answer.log
+
+
+def test_exception_that_ends_the_runtime_is_printed_without_the_executors_frames(cloud):
+    """The traceback begins with the runtime client's."""
+    lines = cloud.run("def handler(event, context): raise BaseException('end')\n").log_lines
+    begin = lines.index("Traceback (most recent call last):")
+    assert re.fullmatch(r'  File "/var/runtime/awslambdaric/__main__.py", line \d+, in <module>', lines[begin + 1])
+    assert lines[-3] == "BaseException: end"
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,14 @@ class Failure:
 
     Attributes:
         payload: what the caller gets; built from the other two if the runtime said nothing.
+        reported: whether the runtime told it, and goes on, rather than failed.
     """
 
     error_type: str
     message: str
     payload: bytes | None = None
     status: str = "error"
+    reported: bool = False
 
     def payload_for(self, request_id: str) -> bytes:
         """The caller's answer, in AWS's words."""
@@ -75,7 +77,7 @@ class Failure:
     @property
     def ending(self) -> Ending:
         """For the platform's log lines."""
-        return Ending(self.status, self.error_type, reported=self.payload is not None)
+        return Ending(self.status, self.error_type, reported=self.reported)
 
 
 class CannotStart(Exception):
@@ -123,7 +125,8 @@ class Plan:
     order: Callable[[str], Order]
     nursery: Nursery
     lines: TextLines | JsonLines
-    rewrite: Callable[[str], str] | None
+    rewrite: Callable[[bytes], bytes]
+    traced: bool
     live: Callable[[str, list[str]], None]
     tmp_dir: Path | None
     enforce_memory: bool
@@ -145,7 +148,6 @@ class Environment:
         self._stopped = False
         self._process: Process | None = None
         self._events: list[str] = []
-        self._init_failure: Failure | None = None
         self._init_ms: float | None = None
         self._last_peak_mb = 0
         self._signature = ""
@@ -156,7 +158,7 @@ class Environment:
         """Start the process and wait until it is ready.
 
         Returns:
-            the failure of the initialization, kept also for the first invocation.
+            the failure of the initialization; the first invocation tries again.
 
         Raises:
             Stopped: stopped while starting.
@@ -175,17 +177,15 @@ class Environment:
             self._settle_idle()
             self._reload_if_changed()
             begin = time.monotonic()
-            deadline = begin + self.plan.timeout_s
-            self._events += self.plan.lines.start(request_id, self.plan.version)
-            invocation = Invocation(request_id, deadline, payload_limit)
-            if self._process is None and self._init_failure is None:
-                self._initialize(self.plan.timeout_s)
+            invocation = Invocation(request_id, begin + self.plan.timeout_s, payload_limit)
+            if self._process is None:
+                invocation.failure = self._initialize(self.plan.timeout_s)
                 self._init_ms = None  # a suppressed initialization: its time is part of the invocation's
+            self._log(self.plan.lines.start(request_id, self.plan.version))
             if self._process is not None:
                 self._serve(self._process, invocation, headers, payload)
-            else:
-                invocation.failure, self._init_failure = self._init_failure, None
-            return self._conclude(invocation, (time.monotonic() - begin) * 1000)
+            trace = headers["Lambda-Runtime-Trace-Id"] if self.plan.traced else ""
+            return self._conclude(invocation, (time.monotonic() - begin) * 1000, trace)
 
     def stop(self) -> None:
         """Kill everything in it, at once; may be called at any time, and again."""
@@ -236,8 +236,6 @@ class Environment:
         self._discard_process()
         self._log(self.plan.lines.init_report(self._init_ms, "invoke" if self.invocations else "init", failure.ending))
         LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
-        # AWS tries again, within the function's own timeout, when the first try took too long.
-        self._init_failure = None if failure.status == "timeout" and not self.invocations else failure
         return failure
 
     def _start_process(self, deadline: float) -> Failure | None:
@@ -274,6 +272,7 @@ class Environment:
 
     def _serve(self, process: "Process", invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
         self.state = "invoking"
+        process.thaw()
         deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
         process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
         self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline)
@@ -292,12 +291,14 @@ class Environment:
         if process.exited:
             self._discard_process()
 
-    def _conclude(self, invocation: Invocation, duration_ms: float) -> Outcome:
+    def _conclude(self, invocation: Invocation, duration_ms: float, trace: str) -> Outcome:
         plan, failure = self.plan, invocation.failure
         peak_mb = 0
         if self._process is not None:
             self._events += self._process.take_events(flush=True)
             peak_mb = self._process.peak_memory_mb()
+            if not plan.debug_port:
+                self._process.freeze()
         peak_mb = peak_mb or self._last_peak_mb
         timed_out = failure is not None and failure.status == "timeout"
         measures = Measures(
@@ -305,6 +306,7 @@ class Environment:
             memory_mb=plan.memory_mb,
             max_memory_mb=min(peak_mb, plan.memory_mb) if plan.enforce_memory else peak_mb,
             init_ms=self._init_ms,
+            trace=trace,
         )
         self._init_ms = None
         self._log(plan.lines.end(invocation.request_id, measures, failure.ending if failure else Ending()))
@@ -381,6 +383,7 @@ class Process:
         self._kill_lock = threading.Lock()
         self._killed = False
         self._keeper = 0
+        self._frozen: list[int] = []
         self.pid = 0
         self.poll = select.epoll()
         self.listener = runtime_api.listen()
@@ -409,20 +412,20 @@ class Process:
 
     def drive(self, until: Callable[[], bool], deadline: float, memory_limit_mb: int | None) -> None:
         """Handle events until ``until`` holds or the deadline (monotonic) has passed; at least those already there."""
-        check = memory.Checks(memory_limit_mb)
-        while True:
-            now = time.monotonic()
-            done = until()
-            wait = 0.0 if done else max(0.0, min(deadline - now, check.due - now))
-            events = self.poll.poll(wait)
-            for fd, _ in events:
-                self._handle(fd)
-            if not events:
-                if done or until() or time.monotonic() >= deadline:
-                    return
-                if check.exceeded(self._resident_mb):
-                    self.out_of_memory = True
-                    self.kill()
+        with memory.Checks(memory_limit_mb) as check:
+            while True:
+                now = time.monotonic()
+                done = until()
+                wait = 0.0 if done else max(0.0, min(deadline - now, check.due - now))
+                events = self.poll.poll(wait)
+                for fd, _ in events:
+                    self._handle(fd)
+                if not events:
+                    if done or until() or time.monotonic() >= deadline:
+                        return
+                    if check.exceeded(self._resident_mb):
+                        self.out_of_memory = True
+                        self.kill()
 
     def _resident_mb(self, limit_mb: int) -> int:
         pids = memory.descendants(self.pid)
@@ -571,13 +574,13 @@ class Process:
             payload = json.dumps(
                 {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": text}, separators=(",", ":")
             )
-            invocation.failure = Failure("Function.ResponseSizeTooLarge", text, payload.encode())
+            invocation.failure = Failure("Function.ResponseSizeTooLarge", text, payload.encode(), reported=True)
             return
         error_type = request.trailers.get("lambda-runtime-function-error-type")
         if error_type:
-            invocation.failure = Failure(error_type, "", request.body)
+            invocation.failure = Failure(error_type, "", self.plan.rewrite(request.body), reported=True)
         else:
-            invocation.response = request.body
+            invocation.response = self.plan.rewrite(request.body)
         connection.answer_ok()
 
     def _take_error(self, connection: Connection, request: Request, request_id: str) -> None:
@@ -585,7 +588,7 @@ class Process:
         if invocation is None:
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        invocation.failure = Failure(kind or "Unhandled", "", self._rewritten(request.body))
+        invocation.failure = Failure(kind or "Unhandled", "", self.plan.rewrite(request.body), reported=True)
         connection.answer_ok()
 
     def _take_init_error(self, connection: Connection, request: Request) -> None:
@@ -593,13 +596,8 @@ class Process:
             connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        self.init_error = Failure(kind or "Runtime.Unknown", "", self._rewritten(request.body) or b"{}")
+        self.init_error = Failure(kind or "Runtime.Unknown", "", self.plan.rewrite(request.body) or b"{}")
         connection.answer_ok()
-
-    def _rewritten(self, body: bytes) -> bytes:
-        if self.plan.rewrite is None:
-            return body
-        return self.plan.rewrite(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
     def hand_out(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
         """Answer the runtime's poll with an invocation: now, or as soon as it polls."""
@@ -637,6 +635,23 @@ class Process:
     def peak_memory_mb(self) -> int:
         """The highest resident memory of the function's process and its children so far; 0 when they are gone."""
         return 0 if self.exited or not self.pid else memory.peak_mb(memory.descendants(self.pid))
+
+    def freeze(self) -> None:
+        """Halt what goes on in the background until the next invocation; a lone thread waits for that by itself."""
+        pids = memory.descendants(self.pid)
+        if self.ready and memory.threads(pids) > 1:
+            self._frozen = pids
+            self._signal_frozen(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let everything go on."""
+        self._signal_frozen(signal.SIGCONT)
+        self._frozen = []
+
+    def _signal_frozen(self, number: int) -> None:
+        for pid in self._frozen:
+            with contextlib.suppress(OSError):
+                os.kill(pid, number)
 
     def take_events(self, *, flush: bool = False) -> list[str]:
         """The log events since the last call."""

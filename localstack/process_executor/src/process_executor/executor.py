@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             nursery=nursery,
             lines=lines(str(function.runtime), version.id.region, logging_config.get("SystemLogLevel") or "INFO"),
             rewrite=paths.rewrite,
+            traced=function.tracing_config_mode == "Active",
             live=LIVE.write,
             tmp_dir=paths.tmp_dir,
             enforce_memory=settings().memory_limit,
@@ -222,21 +223,25 @@ class Paths:
         self.staged = tmp_dir is None
         self.task = TASK_ROOT if self.staged else str(task_dir)
         self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
+        self._shown = list(self._real_and_shown())
 
-    @property
-    def rewrite(self) -> Callable[[str], str] | None:
-        """Turns real paths in what a function reports into AWS's; None where they are AWS's already."""
-        return None if self.staged else self._rewrite
+    def rewrite(self, data: bytes) -> bytes:
+        """Turn real paths in what a function says into AWS's; none are there in a mount namespace."""
+        for real, shown in self._shown:
+            data = data.replace(real, shown)
+        return data
 
-    def _rewrite(self, text: str) -> str:
-        text = text.replace(str(self.task_dir), TASK_ROOT)
+    def _real_and_shown(self) -> Iterator[tuple[bytes, bytes]]:
+        if self.staged:
+            return
+        yield os.fsencode(self.task_dir), TASK_ROOT.encode()
+        yield os.fsencode(str(self.tmp_dir)), b"/tmp"
         if self.opt_dir is not None:
-            text = text.replace(str(self.opt_dir), "/opt")
+            yield os.fsencode(self.opt_dir), b"/opt"
         if self.runtime.is_python:
-            text = text.replace(str(self.runtime.runtime_dir), "/var/runtime").replace(
-                f"{self.runtime.prefix}/lib/", "/var/lang/lib/"
-            )
-        return text
+            yield os.fsencode(str(self.runtime.runtime_dir)), b"/var/runtime"
+            for part in ("lib", "bin"):
+                yield os.fsencode(self.runtime.prefix / part / "python"), f"/var/lang/{part}/python".encode()
 
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
         """The environment with folders as the function finds them."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self, SupportsIndex
+from typing import Any, Self
 
 FRAME_MAGIC = b"\xa5\x5a\x00"
 FRAME_HEAD = 16
@@ -29,9 +29,8 @@ def timestamp(moment: datetime | None = None) -> str:
 class EventLog(str):
     """The log of one invocation as one text that still knows its events.
 
-    LocalStack cuts what it gets at line breaks; AWS does not cut a log record that the runtime client framed. So the
-    cut at line breaks, and only that one, yields the events. The text itself is what ``LogType=Tail`` is taken from,
-    which on AWS has no INIT_START.
+    The events go to CloudWatch Logs; AWS does not cut a record that the runtime client framed at its line breaks. The
+    text is what ``LogType=Tail`` is taken from, which on AWS has no INIT_START.
     """
 
     __slots__ = ("events",)
@@ -42,12 +41,6 @@ class EventLog(str):
         text = super().__new__(cls, "".join(f"{event}\n" for event in events if not is_init_start(event)))
         text.events = tuple(events)
         return text
-
-    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
-        """The events for a cut at line breaks; otherwise as any text."""
-        if sep == "\n" and maxsplit == -1:
-            return list(self.events)
-        return super().split(sep, maxsplit)
 
 
 def is_init_start(event: str) -> bool:
@@ -61,7 +54,7 @@ class Output:
     Standard output and error, and the runtime client's framed records, arrive through one pipe and so in order.
     """
 
-    def __init__(self, rewrite: Callable[[str], str] | None = None) -> None:
+    def __init__(self, rewrite: Callable[[bytes], bytes] = bytes) -> None:
         self._rest = bytearray()
         self._rewrite = rewrite
 
@@ -108,25 +101,29 @@ class Output:
         return True
 
     def _add(self, events: list[str], data: bytes) -> None:
-        text = data.decode(errors="replace").removesuffix("\r")
-        if self._rewrite:
-            text = self._rewrite(text)
+        text = self._rewrite(data).decode(errors="replace").removesuffix("\r")
         events += [text[start : start + EVENT_LIMIT] for start in range(0, len(text), EVENT_LIMIT)] or [""]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """What REPORT says of one invocation; times in milliseconds, sizes in MB."""
+    """What REPORT says of one invocation; times in milliseconds, sizes in MB, the trace as X-Ray's header."""
 
     duration_ms: float
     memory_mb: int
     max_memory_mb: int
     init_ms: float | None = None
+    trace: str = ""
 
     @property
     def billed_ms(self) -> int:
         """Rounded up; initialization is billed too."""
         return math.ceil(self.duration_ms + (self.init_ms or 0))
+
+    @property
+    def trace_fields(self) -> dict[str, str]:
+        """The trace's parts: Root, Parent and Sampled."""
+        return dict(part.split("=", 1) for part in self.trace.split(";") if "=" in part)
 
 
 @dataclass(frozen=True)
@@ -179,6 +176,9 @@ class TextLines:
             fields.append(f"Status: {ending.status}")
             if ending.status == "error":
                 fields.append(f"Error Type: {ending.error_type}")
+        if trace := measures.trace_fields:
+            sampled = "true" if trace.get("Sampled") == "1" else "false"
+            fields += [f"\nXRAY TraceId: {trace['Root']}", f"SegmentId: {trace['Parent']}", f"Sampled: {sampled}"]
         return [f"END RequestId: {request_id}", "\t".join(fields) + "\t"]
 
 
@@ -239,6 +239,12 @@ class JsonLines:
         report: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": ending.status}
         if ending.status == "error":
             done["errorType"] = report["errorType"] = ending.error_type
+        if trace := measures.trace_fields:
+            done["tracing"] = report["tracing"] = {
+                "spanId": trace["Parent"],
+                "type": "X-Amzn-Trace-Id",
+                "value": measures.trace,
+            }
         return [
             *self._line("DEBUG" if good else "WARN", "runtimeDone", done),
             *self._line("INFO" if good else "WARN", "report", report),

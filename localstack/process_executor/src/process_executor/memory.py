@@ -1,8 +1,9 @@
-"""How much memory an environment uses, and when to look again."""
+"""What an environment's processes use, as the kernel tells, and when to look again."""
 
 import os
 import time
 from collections.abc import Callable
+from typing import Self
 
 # Plain calls: these run at the end of every invocation, and pathlib would take longer than the kernel.
 # ruff: noqa: PTH123, PTH208
@@ -10,6 +11,8 @@ from collections.abc import Callable
 # A process cannot touch new memory faster than this, so there is no need to look more often.
 FILL_MB_PER_S = 2000
 SHORTEST_S = 0.02
+# Of all environments together: looking takes time from those that run.
+CHECKS_PER_S = 200
 
 
 def descendants(keeper: int) -> list[int]:
@@ -35,13 +38,23 @@ def read(path: str) -> bytes:
 
 
 def status_mb(pid: int, field: bytes) -> int:
-    """A field of ``/proc/PID/status`` that is in kB, in MB rounded up; 0 for a process that is gone."""
+    """A field of ``/proc/PID/status`` that is in kB, in MB rounded up."""
+    return (status(pid, field) + 1023) // 1024
+
+
+def status(pid: int, field: bytes) -> int:
+    """A number from ``/proc/PID/status``; 0 for a process that is gone."""
     try:
         text = read(f"/proc/{pid}/status")
     except OSError:
         return 0
     _, found, rest = text.partition(field)
-    return (int(rest.split(maxsplit=1)[0]) + 1023) // 1024 if found else 0
+    return int(rest.split(maxsplit=1)[0]) if found else 0
+
+
+def threads(pids: list[int]) -> int:
+    """How many there are in all of them."""
+    return sum(status(pid, b"\nThreads:") for pid in pids)
 
 
 def peak_mb(pids: list[int]) -> int:
@@ -70,11 +83,23 @@ def proportional_mb(pids: list[int]) -> int:
 
 
 class Checks:
-    """When to check a memory limit next: the less is left, the sooner."""
+    """When to check a memory limit next: the less is left, the sooner; the more environments are checked, the later.
+
+    Use as a context manager while an environment is driven.
+    """
+
+    _driven = 0
 
     def __init__(self, limit_mb: int | None) -> None:
         self._limit_mb = limit_mb
         self.due = float("inf") if limit_mb is None else time.monotonic() + SHORTEST_S
+
+    def __enter__(self) -> Self:
+        Checks._driven += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Checks._driven -= 1
 
     def exceeded(self, resident: Callable[[int], int]) -> bool:
         """Look, if it is time.
@@ -86,5 +111,6 @@ class Checks:
         if self._limit_mb is None or now < self.due:
             return False
         left_mb = self._limit_mb - resident(self._limit_mb)
-        self.due = now + max(SHORTEST_S, left_mb / FILL_MB_PER_S) if left_mb >= 0 else float("inf")
+        pause_s = max(SHORTEST_S, left_mb / FILL_MB_PER_S, Checks._driven / CHECKS_PER_S)
+        self.due = now + pause_s if left_mb >= 0 else float("inf")
         return left_mb < 0

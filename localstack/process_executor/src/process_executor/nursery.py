@@ -74,7 +74,8 @@ SANDBOX_UID = 993
 SANDBOX_GID = 990
 # No host variables, no user's packages, no site-packages.
 FLAGS = ("-E", "-s", "-S")
-HOST_FOLDERS = ("dev", "proc", "sys", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
+HOST_FOLDERS = ("dev", "proc", "sys", *PROGRAM_FOLDERS)
 OWN_FOLDERS = ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
 VAR_FOLDERS = ("task", "runtime", "lang", "tmp")
 PRELOADED = ("decimal", "http.client", "logging", "simplejson", "snapshot_restore_py", "threading", "traceback")
@@ -112,11 +113,14 @@ def detach(target: str) -> None:
     check(libc.umount2(target.encode(), MNT_DETACH), "umount2 " + target)
 
 
-def bind(source: str, target: str, read_only: bool = False) -> None:
-    """Bind ``source`` onto ``target``; flags can only be set in a second step."""
+def bind(source: str, target: str) -> None:
+    """Bind ``source`` onto ``target``."""
     mount(source, target, flags=MS_BIND | MS_REC)
-    if read_only:
-        mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def make_read_only(target: str) -> None:
+    """Let nobody write to what is mounted at ``target``, as seen from this mount namespace."""
+    mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def tmpfs(target: str, options: str) -> None:
@@ -231,12 +235,17 @@ def mount_environment(order: Order, host: str) -> None:
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     with suppress(OSError):  # refused where /proc is masked; then the processes of the host stay visible
         mount("proc", "/proc", "proc")
-    bind(host + order["task_dir"], "/var/task", read_only=True)
+    bind(host + order["task_dir"], "/var/task")
+    make_read_only("/var/task")
     if order["opt_dir"]:
-        bind(host + order["opt_dir"], "/opt", read_only=True)
+        bind(host + order["opt_dir"], "/opt")
+        make_read_only("/opt")
     bind(tmp_of(order["id"]), "/tmp")  # noqa: S108  # the function's own
     for hidden in (host, "/environments"):
         detach(hidden)
+    for place in ("/", "/var/lang", "/var/runtime", *("/" + name for name in PROGRAM_FOLDERS)):
+        with suppress(OSError):  # no mount of its own, or one whose flags the kernel keeps for its owner
+            make_read_only(place)
 
 
 def tmp_of(environment_id: str) -> str:
@@ -453,9 +462,9 @@ def exit_code(end: SystemExit) -> int:
 def show_traceback(error: BaseException) -> None:
     """Print it as a fresh interpreter would: without this program's frames."""
     trace = error.__traceback__
-    while trace and trace.tb_frame.f_code.co_filename == __file__:
+    while trace and trace.tb_frame.f_code.co_filename in {__file__, runpy.__file__, "<frozen runpy>"}:
         trace = trace.tb_next
-    sys.excepthook(type(error), error, trace)
+    sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def finish_interpreter(code: int) -> NoReturn:

@@ -38,7 +38,7 @@ def start_process_executor() -> None:
     """Check the settings, serve the status page, start nurseries."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import assignment, client_context, descriptors, spawner
+    from process_executor import assignment, client_context, cloudwatch, descriptors, gateway, payloads, spawner
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
@@ -46,6 +46,9 @@ def start_process_executor() -> None:
     descriptors.raise_limit()
     client_context.hand_over()
     assignment.make_safe()
+    cloudwatch.batch()
+    gateway.spare()
+    payloads.limit()
     spawner.start_installed()
     get_internal_apis().add(StatusResource())
 
