@@ -217,9 +217,9 @@ class Responder(PageHandler):
         ns = self.ns
         persona = ns.personas[session.login]
         client = ns.clients.get(request.client_id)
-        server = ns.servers[request.server_id]
+        server = ns.servers.get(request.server_id)
         self.client_id, self.persona_login = request.client_id, persona.login
-        if client is None or not persona.may_use(request.client_id):
+        if client is None or server is None or not persona.may_use(request.client_id):
             self.respond(
                 request,
                 {
@@ -315,10 +315,11 @@ class Authorize(Responder):
         request_uri = parameters.get("request_uri", "")
         if request_uri.startswith(REQUEST_URI_PREFIX):
             pushed = self.ns.pushed.pop(request_uri)
-            if pushed is None or pushed.client_id != parameters.get("client_id"):
+            here = self.server.server_id, parameters.get("client_id")
+            if pushed is None or (pushed.server_id, pushed.client_id) != here:
                 raise PageError(
                     "invalid_request_uri",
-                    "The pushed request is unknown, used, expired, or of another client.",
+                    "The pushed request is unknown, used, expired, or of another client or authorization server.",
                     hint="Push it again; a request URI works once and for a minute.",
                 )
             return pushed
@@ -338,7 +339,8 @@ class Authorize(Responder):
             and request.max_age_s is not None
             and self.ns.now() - session.auth_time > request.max_age_s
         )
-        must_ask = not fresh and ("login" in request.prompt or "consent" in request.prompt)
+        # A max_age of 0 means what prompt=login means. Source: OpenID Connect Core section 3.1.2.1.
+        must_ask = not fresh and ("login" in request.prompt or "consent" in request.prompt or request.max_age_s == 0)
         if session is not None and not too_old and not must_ask:
             self.complete(request, session)
         elif "none" in request.prompt:

@@ -31,6 +31,7 @@ from mock_idp.tokens import random_id
 
 _USER_CODE_ALPHABET = "BCDFGHJKLMNPQRSTVWXZ"
 _MAX_URIS = 20
+_NO_PLACE_TO_GO = frozenset({"javascript", "vbscript", "data", "blob", "about", "file"})
 
 
 class PushedRequest(ClientHandler):
@@ -177,6 +178,6 @@ def _uris(metadata: dict[str, Any], name: str, error: str) -> tuple[str, ...]:
             raise OAuthError(error, f"{name}: {uri!r} is no URL.")
         parts = urlsplit(uri)
         plain = parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS
-        if not parts.scheme or "#" in uri or plain or parts.scheme in {"javascript", "data"}:
+        if not parts.scheme or "#" in uri or plain or parts.scheme in _NO_PLACE_TO_GO:
             raise OAuthError(error, f"{name}: {uri!r} must be https, or http on this machine, no fragment.")
     return tuple(uris)

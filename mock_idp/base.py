@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -32,6 +32,8 @@ _CORS_HEADERS = "content-type, authorization, x-okta-user-agent-extended, x-mock
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 _MAX_DELAY_MS = 60_000
 _KNOWN_PATHS = 1000
+_KNOWN_PATH_LENGTH = 200
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _DEFAULT_HEADERS = (
     ("Server", "mock_idp"),
     ("Content-Type", "text/html; charset=UTF-8"),
@@ -57,7 +59,8 @@ class IssuerApplication(Application):
             found = delegate.handler_class, delegate.handler_kwargs, delegate.path_args, delegate.path_kwargs
             if len(self._found) >= _KNOWN_PATHS:
                 self._found.clear()
-            self._found[request.path] = found
+            if len(request.path) <= _KNOWN_PATH_LENGTH:
+                self._found[request.path] = found
         handler_class, options, arguments, named = found
         handler = handler_class(self, request, **options)
         run = handler._execute([], *arguments, **named)  # noqa: SLF001 - the delegate's detours cost a tenth of an answer
@@ -165,8 +168,20 @@ class BaseHandler(RequestHandler):
             self.set_header("Access-Control-Max-Age", "600")
 
     def options(self, **_: str) -> None:
-        """Answer a preflight; its headers are set already."""
+        """Answer a preflight, whose headers are set already, or say which methods there are."""
+        self.name_methods()
         self.set_status(204)
+
+    def head(self, *args: str, **kwargs: str) -> Awaitable[None] | None:
+        """Answer as GET does; Tornado leaves the body out."""
+        return self.get(*args, **kwargs)
+
+    def name_methods(self) -> None:
+        """Say in the header Allow which methods there are. Source: RFC 9110 section 10.2.1."""
+        own = [
+            name for name in _METHODS if getattr(type(self), name.lower()) is not getattr(RequestHandler, name.lower())
+        ]
+        self.set_header("Allow", ", ".join(name for name in own if name != "HEAD" or "GET" in own))
 
     async def _strike(self) -> None:
         if self.request.method == "OPTIONS":
@@ -279,15 +294,24 @@ class BaseHandler(RequestHandler):
         return self.single(self.request.query_arguments)
 
     def single(self, arguments: dict[str, list[bytes]]) -> dict[str, str]:
-        """Return text fields, each of which may stand only once. Source: RFC 6749 section 3.1."""
+        """Return text fields, each of which may stand only once; an empty one counts as left out.
+
+        Raises:
+            OAuthError: invalid_request, when one is repeated or not UTF-8.
+
+        Source: RFC 6749 sections 3.1 and 3.2.
+        """
         fields = {}
         for name, values in arguments.items():
             if len(values) > 1:
                 raise OAuthError("invalid_request", f"The parameter {name[:64]!r} is repeated.")
             try:
-                fields[name] = values[0].decode()
+                name.encode("latin1").decode()  # Tornado reads names, but not values, as Latin-1
+                value = values[0].decode()
             except UnicodeDecodeError as error:
                 raise OAuthError("invalid_request", f"The parameter {name[:64]!r} is not UTF-8.") from error
+            if value:
+                fields[name] = value
         return fields
 
     def session(self) -> Session | None:
@@ -338,6 +362,8 @@ class BaseHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer an error in the shape that belongs to it."""
         self._set_cors()
+        if status_code == 405:
+            self.name_methods()
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, PageError):
             self.render_problem(error)
@@ -392,13 +418,13 @@ class BaseHandler(RequestHandler):
         record: dict[str, Any] = {
             "time": round(time.time(), 3),
             "method": request.method,
-            "path": request.path,
+            "path": request.path[:_CAPTURED_BYTES],
             "status": self.get_status(),
             "duration_ms": round(request.request_time() * 1000, 1),
         }
         client_id = self._asked_client_id()
         if client_id:
-            record["client_id"] = client_id
+            record["client_id"] = client_id[:_CAPTURED_BYTES]
         if self.persona_login:
             record["persona"] = self.persona_login
         if request.query_arguments and len(request.query) <= _CAPTURED_BYTES:

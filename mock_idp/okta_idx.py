@@ -5,7 +5,6 @@ from typing import Any
 
 from mock_idp.authorize import RedirectedError, check_request
 from mock_idp.base import OktaHandler
-from mock_idp.config import AuthorizationServer
 from mock_idp.errors import OAuthError, OktaError
 from mock_idp.issuance import issue_code
 from mock_idp.issuer import oauth_url
@@ -79,10 +78,6 @@ class IdxHandler(OktaHandler):
             },
             401,
         )
-
-    def server_of(self, interaction: Interaction) -> AuthorizationServer:
-        """Return the authorization server that the interaction began at."""
-        return self.ns.servers[interaction.request.server_id]
 
     def write_state(self, interaction: Interaction, *, message: Json | None = None, status: int = 200) -> None:
         """Answer where the interaction stands: the next form, with an error if there is one."""

@@ -39,6 +39,8 @@ class PageHandler(BaseHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Show any error as a page."""
         error = kwargs.get("exc_info", (None, None, None))[1]
+        if status_code == 405:
+            self.name_methods()
         if not isinstance(error, PageError):
             sentence = "Something is wrong here." if status_code >= 500 else "The request makes no sense."
             code = "server_error" if status_code >= 500 else "invalid_request"

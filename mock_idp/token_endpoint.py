@@ -232,7 +232,8 @@ class Token(ClientHandler):
         """Answer a device that polls. Source: RFC 8628 section 3.5."""
         device_code = required(fields, "device_code")
         device = self.ns.devices.get(device_code)
-        if device is None or device.client_id != client.client_id or device.redeemed:
+        known = device is not None and (device.client_id, device.server_id) == (client.client_id, self.server.server_id)
+        if device is None or not known or device.redeemed:
             raise OAuthError("invalid_grant", "The device code is invalid or was used.")
         if self.ns.clock() >= device.expires:
             raise OAuthError("expired_token", "The device code has expired.")
@@ -247,6 +248,8 @@ class Token(ClientHandler):
                 raise OAuthError("slow_down", "The device polls too often; wait 5 seconds longer.")
             raise OAuthError("authorization_pending", "The person has not decided yet.")
         device.redeemed = True
+        if device.grant.login not in self.ns.personas:
+            raise OAuthError("invalid_grant", "The person who approved is no longer there.")
         self.persona_login = device.grant.login
         return token_response(self.realm, client, device.grant, device.scopes, self.request.path)
 

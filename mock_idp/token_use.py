@@ -11,11 +11,22 @@ from mock_idp.token_endpoint import ClientHandler
 from mock_idp.tokens import UnreadableToken, verify_own
 
 
-def is_revoked(ns: Namespace, claims: dict[str, Any]) -> bool:
-    """Say whether an access token, or the grant it came from, was revoked."""
+def is_live(ns: Namespace, claims: dict[str, Any], issuer_id: str) -> bool:
+    """Say whether a token of this issuer is of use now: within its time, not revoked, with claims of the usual types.
+
+    A minted token may carry anything under a good signature.
+    """
+    expires, begins, scopes = claims.get("exp"), claims.get("nbf", 0), claims.get("scp", [])
+    if not isinstance(expires, int | float) or not isinstance(begins, int | float):
+        return False
+    if not isinstance(claims.get("sub"), str) or not isinstance(scopes, list):
+        return False
+    if not all(isinstance(scope, str) for scope in scopes) or claims.get("iss") != issuer_id:
+        return False
     jti = str(claims.get("jti", ""))
-    grant_id = jti.rsplit(".", 1)[-1]
-    return ns.revoked_tokens.get(jti) is not None or ns.revoked_grants.get(grant_id) is not None
+    grant_id = jti.rsplit(".", 1)[-1]  # revoking a grant revokes its tokens
+    revoked = ns.revoked_tokens.get(jti) is not None or ns.revoked_grants.get(grant_id) is not None
+    return begins <= ns.now() < expires and not revoked
 
 
 class UserInfo(OAuthHandler):
@@ -52,11 +63,9 @@ class UserInfo(OAuthHandler):
         except UnreadableToken as error:
             raise BearerError("invalid_token", "The access token is invalid.") from error
         persona = self.ns.personas.get(str(claims.get("sub")))
-        if claims.get("iss") != self.issuer_id or "scp" not in claims or persona is None:
-            raise BearerError("invalid_token", "The access token is invalid.")
+        if "scp" not in claims or persona is None or not is_live(self.ns, claims, self.issuer_id):
+            raise BearerError("invalid_token", "The access token is invalid, expired or revoked.")
         self.client_id, self.persona_login = str(claims.get("cid", "")), persona.login
-        if claims.get("exp", 0) <= self.ns.now() or is_revoked(self.ns, claims):
-            raise BearerError("invalid_token", "The access token is expired or revoked.")
         scopes = claims["scp"]
         if "openid" not in scopes:
             raise BearerError("insufficient_scope", "The access token must have the scope openid.", 403)
@@ -95,7 +104,7 @@ class Introspect(ClientHandler):
             claims = verify_own(token, ns.ring(self.server))
         except UnreadableToken:
             return None
-        if claims.get("exp", 0) <= ns.now() or is_revoked(ns, claims) or claims.get("iss") != self.issuer_id:
+        if not is_live(ns, claims, self.issuer_id):
             return None
         if "scp" not in claims:
             return {"active": True, **claims} if claims.get("aud") == client_id else None

@@ -278,8 +278,16 @@ def test_pushed_request_is_refused_as_json(spa: Client, changes, error):
     assert answer.json["error"] == error
 
 
-def test_pushed_request_of_another_client_is_refused(spa: Client):
-    """A request URI belongs to the client that pushed it."""
+@pytest.mark.parametrize(("server", "client_id"), [("default", "0oatestbed"), ("es256", "demo-spa")])
+def test_pushed_request_of_another_client_or_server_is_refused(spa: Client, server, client_id):
+    """A request URI belongs to the client that pushed it, and to where it was pushed."""
     uri = spa.browser.post("/oauth2/default/v1/par", **spa.request()).json["request_uri"]
-    answer = spa.browser.get("/oauth2/default/v1/authorize", client_id="0oatestbed", request_uri=uri)
+    answer = spa.browser.get(f"/oauth2/{server}/v1/authorize", client_id=client_id, request_uri=uri)
     assert answer.status == 400
+
+
+def test_max_age_of_nothing_asks_again(spa: Client):
+    """max_age=0 means what prompt=login means, however fresh the session is."""
+    spa.sign_in()
+    assert "/signin?flow=" in spa.authorize(max_age="0").location
+    assert spa.authorize(max_age="0", prompt="none").redirect["error"] == "login_required"

@@ -314,6 +314,8 @@ def test_registered_client_walks_the_flow(agent: Browser):
         ({"redirect_uris": ["http://example.com/"]}, "invalid_redirect_uri"),
         ({"redirect_uris": ["https://example.com/#x"]}, "invalid_redirect_uri"),
         ({"redirect_uris": ["javascript:alert(1)"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["file:///etc/passwd"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": [""]}, "invalid_redirect_uri"),
         ({"redirect_uris": ["https://e.com; script-src *"]}, "invalid_redirect_uri"),
         ({"redirect_uris": []}, "invalid_redirect_uri"),
         ({"redirect_uris": "https://example.com/"}, "invalid_client_metadata"),

@@ -211,3 +211,23 @@ def test_rough_requests_end_in_a_client_error(running, request_bytes: bytes):
         status_line = connection.makefile("rb").readline()
     assert status_line.split()[1].startswith(b"4"), status_line
     assert running.browser(shared=True).get("/healthz").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        (f"{V1}/keys", "GET, HEAD, OPTIONS"),
+        (f"{V1}/token", "POST, OPTIONS"),
+        (f"{V1}/authorize", "GET, HEAD, POST, OPTIONS"),
+        ("/api/v1/sessions/me", "GET, HEAD, POST, DELETE, OPTIONS"),
+        ("/mock/clock", "GET, HEAD, PUT, OPTIONS"),
+    ],
+)
+def test_methods_are_named(agent: Browser, path: str, methods: str):
+    """OPTIONS and a refused method both name the methods that there are; HEAD is GET without the body."""
+    assert agent.request("OPTIONS", path).headers["Allow"] == methods
+    refused = agent.request("PATCH", path)
+    assert (refused.status, refused.headers["Allow"]) == (405, methods)
+    if "GET" in methods:
+        whole, head = agent.get(path), agent.request("HEAD", path)
+        assert (head.status, head.body) == (whole.status, b"")

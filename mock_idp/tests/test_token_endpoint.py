@@ -231,6 +231,9 @@ def test_verifier_without_challenge_is_refused(running: RunningIssuer):
         (b"grant_type=client_credentials", "", 400),
         (b"grant_type=client_credentials&grant_type=password", "application/x-www-form-urlencoded", 400),
         (b"grant_type=%FF%FE", "application/x-www-form-urlencoded", 400),
+        (b"%FF%FE=grant_type", "application/x-www-form-urlencoded", 400),
+        (b"&".join(b"a%d=1" % i for i in range(5000)), "application/x-www-form-urlencoded", 400),
+        (b"x", "multipart/form-data", 400),
         (b"x" * 70_000, "application/x-www-form-urlencoded", 413),
         (b"", "application/x-www-form-urlencoded", 401),
     ],
@@ -265,6 +268,23 @@ def test_device_flow_waits_for_the_person_and_slows_an_eager_device(agent: Brows
     tokens = agent.post(TOKEN, **poll).json
     assert decode_parts(tokens["access_token"])[1]["sub"] == "bob@example.com"
     assert agent.post(TOKEN, **poll).json["error"] == "invalid_grant"
+
+
+def test_device_code_belongs_to_its_server_and_its_person(agent: Browser):
+    """Another authorization server does not take a device code, and nobody speaks for a person who left."""
+    started = agent.post("/oauth2/default/v1/device/authorize", client_id="demo-spa", scope="openid").json
+    agent.post("/activate", user_code=started["user_code"], persona="bob@example.com")
+    poll = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "demo-spa"}
+    elsewhere = agent.post("/oauth2/es256/v1/token", **poll, device_code=started["device_code"])
+    assert elsewhere.json["error"] == "invalid_grant"
+    agent.request("DELETE", "/mock/personas/bob")
+    assert agent.post(TOKEN, **poll, device_code=started["device_code"]).json["error"] == "invalid_grant"
+
+
+def test_empty_parameters_count_as_left_out(spa: Client):
+    """RFC 6749 section 3.2: some clients send client_secret= for none; but nothing may stand twice."""
+    assert spa.exchange(spa.code(), client_secret="", scope="").status == 200
+    assert spa.browser.request("POST", TOKEN, form=[("scope", ""), ("scope", "")]).json["error"] == "invalid_request"
 
 
 def test_device_flow_ends_when_denied_or_late(agent: Browser):
