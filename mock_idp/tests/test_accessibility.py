@@ -11,7 +11,7 @@ from mock_idp.tests.wire import RunningIssuer
 pytestmark = pytest.mark.browser
 
 REQUEST = {
-    "client_id": "0oatestbed",
+    "client_id": "demo-spa",
     "response_type": "code",
     "scope": "openid",
     "state": "s",
@@ -21,8 +21,8 @@ REQUEST = {
 V1 = "/oauth2/default/v1"
 PAGES = {
     "the console": ("/", "Mock issuer"),
-    "signing in": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://localhost:8080/'})}", "Sign in"),
-    "a refusal": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://elsewhere.example/'})}", "redirect"),
+    "signing in": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://localhost:5555/cb'})}", "Sign in"),
+    "a refusal": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://elsewhere.example/'})}", "That did not work"),
 }
 
 
