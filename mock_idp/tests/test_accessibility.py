@@ -22,7 +22,10 @@ V1 = "/oauth2/default/v1"
 PAGES = {
     "the console": ("/", "Mock issuer"),
     "signing in": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://localhost:5555/cb'})}", "Sign in"),
-    "a refusal": (f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://elsewhere.example/'})}", "That did not work"),
+    "a refusal": (
+        f"{V1}/authorize?{urlencode(REQUEST | {'redirect_uri': 'http://elsewhere.example/'})}",
+        "That did not work",
+    ),
 }
 
 
