@@ -23,6 +23,7 @@ from mock_idp.issuance import (
     id_token_draft,
     issue_code,
     mint,
+    new_grant,
 )
 from mock_idp.namespaces import Namespace
 from mock_idp.pages import PageHandler
@@ -228,16 +229,7 @@ class Responder(PageHandler):
                 },
             )
             return
-        grant = Grant(
-            grant_id=random_id("oar", 9),
-            client_id=request.client_id,
-            server_id=server.server_id,
-            login=persona.login,
-            scopes=request.scopes,
-            auth_time=session.auth_time,
-            nonce=request.nonce,
-            amr=session.amr,
-        )
+        grant = new_grant(request, session, request.nonce)
         realm = Realm(ns, self.base_url, server)
         self.respond(request, self._front_channel(realm, request, grant, persona))
 

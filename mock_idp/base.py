@@ -146,9 +146,13 @@ class BaseHandler(RequestHandler):
             self.server = server
         self._set_cors()
         if len(self.request.body) > MAX_BODY_BYTES or len(self.request.query) > MAX_QUERY_BYTES:
-            raise OAuthError("invalid_request", "The request is larger than 64 KiB.", 413)
+            raise self.too_large()
         if self.ns.faults and self.faultable:
             await self._strike()
+
+    def too_large(self) -> IssuerError:
+        """Return the error for a body of more than 64 KiB or a query of more than 16."""
+        return OAuthError("invalid_request", "The request is larger than 64 KiB.", 413)
 
     def _set_cors(self) -> None:
         if "Origin" not in self.request.headers or not (self.cors or self.cors_public) or not hasattr(self, "ns"):
@@ -477,6 +481,10 @@ class OktaHandler(BaseHandler):
     """Okta's own JSON endpoints."""
 
     cors = True
+
+    def too_large(self) -> IssuerError:
+        """Return that error in Okta's shape."""
+        return OktaError("E0000003", status=413, summary="The request is larger than 64 KiB.")
 
     def json_body(self) -> dict[str, Any]:
         """Return the JSON object of the body.

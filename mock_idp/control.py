@@ -30,8 +30,8 @@ def is_trusted_caller(handler: BaseHandler) -> bool:
     """Say whether a request may use the control plane: it comes from this machine, or brings the key."""
     settings = handler.issuer.settings
     request = handler.request
-    presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if settings.control_key and hmac.compare_digest(settings.control_key.encode(), presented.encode()):
+    expected, presented = f"Bearer {settings.control_key}", request.headers.get("Authorization", "")
+    if settings.control_key and hmac.compare_digest(expected.encode(), presented.encode()):
         return True
     try:
         address = ip_address(request.remote_ip or "")

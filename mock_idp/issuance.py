@@ -10,7 +10,7 @@ from mock_idp.faults import break_token
 from mock_idp.issuer import issuer_url
 from mock_idp.namespaces import Namespace
 from mock_idp.personas import Persona, okta_id
-from mock_idp.state import Code, Grant, RefreshToken
+from mock_idp.state import AuthorizationRequest, Code, DeviceRequest, Grant, RefreshToken, Session
 from mock_idp.tokens import Draft, draft, half_hash, merge_claims, random_id
 
 OFFERED_SCOPES = ("openid", "profile", "email", "offline_access", "groups")
@@ -201,6 +201,20 @@ def token_response(
         )
         response["id_token"] = mint(realm, identity, client.client_id, persona, path)
     return response
+
+
+def new_grant(asked: AuthorizationRequest | DeviceRequest, session: Session, nonce: str | None = None) -> Grant:
+    """Record that the person of a session allowed a client what it asked for."""
+    return Grant(
+        grant_id=random_id("oar", 9),
+        client_id=asked.client_id,
+        server_id=asked.server_id,
+        login=session.login,
+        scopes=asked.scopes,
+        auth_time=session.auth_time,
+        nonce=nonce,
+        amr=session.amr,
+    )
 
 
 def issue_code(ns: Namespace, grant: Grant, redirect_uri: str, code_challenge: str | None, grant_type: str) -> str:

@@ -6,11 +6,11 @@ from typing import Any
 from mock_idp.authorize import RedirectedError, check_request
 from mock_idp.base import OktaHandler
 from mock_idp.errors import OAuthError, OktaError
-from mock_idp.issuance import issue_code
+from mock_idp.issuance import issue_code, new_grant
 from mock_idp.issuer import oauth_url
 from mock_idp.okta_classic import COMPLEXITY, password_problems, timestamp
 from mock_idp.personas import Persona, okta_id
-from mock_idp.state import Grant, Interaction, Session
+from mock_idp.state import Interaction, Session
 from mock_idp.token_endpoint import ClientHandler
 from mock_idp.tokens import random_id
 
@@ -220,16 +220,7 @@ class IdxHandler(OktaHandler):
         """Answer the end of an interaction."""
         interaction.finished = True
         request = interaction.request
-        grant = Grant(
-            grant_id=random_id("oar", 9),
-            client_id=request.client_id,
-            server_id=request.server_id,
-            login=session.login,
-            scopes=request.scopes,
-            auth_time=session.auth_time,
-            nonce=request.nonce,
-            amr=session.amr,
-        )
+        grant = new_grant(request, session, request.nonce)
         code = issue_code(self.ns, grant, request.redirect_uri, request.code_challenge, "interaction_code")
         self.write_ion(
             {

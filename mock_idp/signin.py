@@ -3,10 +3,10 @@
 from mock_idp.authorize import Responder
 from mock_idp.clients import origin_of
 from mock_idp.errors import PageError
+from mock_idp.issuance import new_grant
 from mock_idp.pages import PageHandler
 from mock_idp.personas import Persona
-from mock_idp.state import AuthorizationRequest, DeviceRequest, Grant
-from mock_idp.tokens import random_id
+from mock_idp.state import AuthorizationRequest, DeviceRequest
 
 
 class PersonForm(PageHandler):
@@ -130,15 +130,7 @@ class Activate(PersonForm):
             self.set_status(401)
             self._show(user_code, problem)
             return
-        session = self.start_session(persona)
-        device.grant = Grant(
-            grant_id=random_id("oar", 9),
-            client_id=device.client_id,
-            server_id=device.server_id,
-            login=persona.login,
-            scopes=device.scopes,
-            auth_time=session.auth_time,
-        )
+        device.grant = new_grant(device, self.start_session(persona))
         self.persona_login = persona.login
         self._show(user_code, done=f"The device is signed in as {persona.login}. You can close this page.")
 

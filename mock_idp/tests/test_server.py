@@ -184,6 +184,9 @@ def test_configuration_is_reloaded_over_http_and_by_signal(tmp_path: Path):
         assert "lacks 'first_name', but has 'first_nme'" in refused.json["error_description"]
         assert "line " in refused.json["error_description"]
         assert agent.send("/mock/tokens", persona="carol").status == 200
+        issuer.process.send_signal(signal.SIGHUP)
+        line = text.splitlines().index("    first_name: Bob") + 1
+        assert f"line {line}: " in issuer.wait_for_line("configuration kept as it was")
         config.write_text(text.replace("bob@example.com", "dave@example.com"), encoding="utf-8")
         issuer.process.send_signal(signal.SIGHUP)
         issuer.wait_for_line("configuration read again")
