@@ -24,10 +24,22 @@ CLIENT_SCRIPTS = Path(__file__).with_name("clients")
 WIDGET_DIR = Path(os.environ.get("WIDGET_DIR") or ROOT / ".gatehouse" / "widget")
 
 
+LIBRARIES = {
+    "/7/library.js": "/widget/js/okta-sign-in.min.js",  # bundles auth-js 7
+    "/8/library.js": "/clients/@okta/okta-auth-js/dist/okta-auth-js.min.js",
+}
+
+
 class _Pages(SimpleHTTPRequestHandler):
-    """The test pages, with Okta's widget under /widget/ and its auth-js under /clients/."""
+    """The test pages, with Okta's widget under /widget/ and npm's packages under /clients/.
+
+    Under /7/ and /8/ stand the same pages once more, with that version of auth-js as their library.
+    """
 
     def do_GET(self) -> None:
+        self.path = LIBRARIES.get(self.path, self.path)
+        if self.path.startswith(("/7/", "/8/")):
+            self.path = self.path[2:]
         if not self.path.startswith("/widget/"):
             super().do_GET()
             return

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from mock_idp.tests.wire import RunningIssuer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("widget_files", "node_clients")]
-PAGES = ["authjs.html", "authjs8.html"]
+PAGES = ["7/authjs.html", "8/authjs.html"]
 
 
 class RelyingParty:
@@ -22,7 +22,7 @@ class RelyingParty:
         self._site = site
         self.result = page.locator("#result")
 
-    def open(self, engine: str, page: str = "authjs.html") -> None:
+    def open(self, engine: str, page: str = "7/authjs.html") -> None:
         self.page.goto(f"{self._site}/{page}?engine={engine}&client=demo-spa&org={self.org}")
 
     def press(self, name: str) -> None:
