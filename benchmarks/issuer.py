@@ -8,10 +8,8 @@ less; start to first answer; memory when idle and after `requests` requests (200
 them stand this machine's ceilings on the first core: RSA signatures without any server, a Tornado server that does
 nothing but sign or answer a constant, and the load itself, against a server that hardly reads what it is asked.
 
-A peer that is not installed is left out, with its name. oauth2-mock-server comes with the tests' JavaScript clients:
-`cp mock_idp/tests/clients/package*.json .gatehouse/clients && npm ci --prefix .gatehouse/clients --ignore-scripts`
-(or CLIENTS_DIR names their folder). oidc-provider-mock goes into an environment of its own, because of what it needs:
-`python -m venv DIR && DIR/bin/pip install oidc-provider-mock`, then OIDC_PROVIDER_MOCK=DIR/bin/oidc-provider-mock.
+oidc-provider-mock comes with the development environment, oauth2-mock-server with the tests' JavaScript clients, which
+`make unit` fetches (CLIENTS_DIR names another folder of theirs); a peer that is not there is left out, with its name.
 """
 
 import asyncio
@@ -306,8 +304,7 @@ def servers() -> list[Server]:
         )
     else:
         print("left out: oauth2-mock-server is not installed")
-    beside = shutil.which("oidc-provider-mock", path=str(Path(sys.executable).parent))
-    other = os.environ.get("OIDC_PROVIDER_MOCK") or beside or ""
+    other = shutil.which("oidc-provider-mock", path=str(Path(sys.executable).parent))
     if other:
         found.append(
             Server(

@@ -89,21 +89,20 @@ def test_connection_stays_open_only_when_both_want_it(running: RunningIssuer):
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n", 400),
-        (b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 400),
-        (b"GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
         (TOKEN + b"Content-Length: -1\r\n\r\n", 400),
         (TOKEN + b"Content-Length: 1, 1\r\n\r\n", 400),
         (TOKEN + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (TOKEN + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (TOKEN + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+        (TOKEN + b"Transfer-Encoding: gzip\r\n\r\n", 400),
         (TOKEN + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", 400),
         (TOKEN + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n", 400),
-        (TOKEN + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n", 413),
+        (TOKEN + b"Transfer-Encoding: chunked\r\n\r\n200000\r\n" + b"x" * 1_100_000, 413),
         (TOKEN + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 70_000, 400),
         (TOKEN + b"Content-Length: 2000000\r\n\r\n", 413),
-        (TOKEN + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 413),
+        (TOKEN + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
     ],
 )
 def test_what_is_no_request_is_refused_and_ends_the_connection(running: RunningIssuer, request_bytes, status):
@@ -117,6 +116,14 @@ def test_refusal_reaches_a_client_that_is_still_sending(running: RunningIssuer):
     """Who sends two megabytes without looking up still reads why that was too much."""
     body = b"x" * 2_000_000
     assert statuses(exchange(running, TOKEN + b"Content-Length: 2000000\r\n\r\n", body, end=False)) == [413]
+
+
+def test_wish_for_another_protocol_is_not_granted(running: RunningIssuer):
+    """A client that offers HTTP/2 is answered in HTTP/1.1; there is nothing else to talk afterwards."""
+    offer = b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+    received = exchange(running, HEALTH.replace(b"\r\n\r\n", offer) + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", end=False)
+    assert statuses(received) == [200]
+    assert b"\r\nConnection: close\r\n" in received
 
 
 def test_unfinished_request_gets_no_answer(running: RunningIssuer):
