@@ -326,14 +326,8 @@ class Authorize(Responder):
             persona = self.ns.personas.get(login) if login else None
             session = self.start_session(persona) if persona else None
             fresh = session is not None
-        too_old = (
-            session is not None
-            and request.max_age_s is not None
-            and self.ns.now() - session.auth_time > request.max_age_s
-        )
-        # A max_age of 0 means what prompt=login means. Source: OpenID Connect Core section 3.1.2.1.
-        must_ask = not fresh and ("login" in request.prompt or "consent" in request.prompt or request.max_age_s == 0)
-        if session is not None and not too_old and not must_ask:
+        silent = session is not None and request.accepts(session, self.ns.now()) and "consent" not in request.prompt
+        if session is not None and (fresh or silent):
             self.complete(request, session)
         elif "none" in request.prompt:
             self.respond(

@@ -314,6 +314,8 @@ def parse_config(text: str, source: str, variables: Mapping[str, str]) -> Config
     clients = _items(root, "clients", reader, _client)
     personas = _items(root, "personas", reader, _persona)
     servers = _items(root, "authorization_servers", reader, _server)
+    if "default" not in servers:
+        raise root.error("authorization_servers", "'authorization_servers' lacks one with the id 'default'.")
     lifetimes = Lifetimes()
     lifetimes_node = root.node_of("lifetimes")
     if lifetimes_node is not None:

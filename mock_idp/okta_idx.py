@@ -265,7 +265,7 @@ class IntrospectIdx(IdxHandler):
             return
         self.client_id = interaction.request.client_id
         session = self.session()
-        if session is not None and "login" not in interaction.request.prompt:
+        if session is not None and interaction.request.accepts(session, self.ns.now()):
             persona = self.ns.personas[session.login]
             if interaction.step == "identify" and persona.may_use(interaction.request.client_id):
                 self.write_success(interaction, session)

@@ -71,7 +71,7 @@ class SignIn(Responder, PersonForm):
             self.ns.signins.pop(flow)
             denied = {"error": "access_denied", "error_description": "The person denied the request."}
             self.respond(request, denied)
-        elif action == "continue" and session is not None and "login" not in request.prompt:
+        elif action == "continue" and session is not None and request.accepts(session, self.ns.now()):
             self.ns.signins.pop(flow)
             self.complete(request, session)
         else:
@@ -85,6 +85,7 @@ class SignIn(Responder, PersonForm):
 
     def _show(self, flow: str, request: AuthorizationRequest, problem: str = "", username: str = "") -> None:
         self.allow(form_action=origin_of(request.redirect_uri))
+        session = self.session()
         self.render_page(
             "signin.html",
             title="Sign in",
@@ -92,7 +93,7 @@ class SignIn(Responder, PersonForm):
             asked=request,
             client=self.ns.clients.get(request.client_id),
             personas=list(self.ns.personas.values()),
-            session=self.session(),
+            session=session if session is not None and request.accepts(session, self.ns.now()) else None,
             problem=problem,
             username=username or request.login_hint,
         )

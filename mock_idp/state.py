@@ -40,6 +40,12 @@ class AuthorizationRequest:
     max_age_s: int | None = None
     login_hint: str = ""
 
+    def accepts(self, session: Session, now: int) -> bool:
+        """Say whether a session is fresh enough for this request. Source: OpenID Connect Core section 3.1.2.1."""
+        if "login" in self.prompt or self.max_age_s == 0:
+            return False
+        return self.max_age_s is None or now - session.auth_time <= self.max_age_s
+
 
 @dataclass(slots=True, kw_only=True)
 class Grant:

@@ -286,6 +286,18 @@ def test_pushed_request_of_another_client_or_server_is_refused(spa: Client, serv
     assert answer.status == 400
 
 
+def test_session_that_is_too_old_cannot_be_continued(spa: Client):
+    """Who must sign in again because of max_age is offered no way around it."""
+    spa.sign_in()
+    spa.browser.request("PUT", "/mock/clock", json_body={"advance_s": 100})
+    page = spa.authorize(max_age="10")
+    flow = page.redirect["flow"]
+    assert "Continue as" not in spa.browser.get(page.location).text
+    assert spa.browser.post("/signin", flow=flow, action="continue").status == 401
+    assert "code" in spa.browser.post("/signin", flow=flow, persona="alice").redirect
+    assert "code" in spa.authorize(max_age="10").redirect
+
+
 def test_max_age_of_nothing_asks_again(spa: Client):
     """max_age=0 means what prompt=login means, however fresh the session is."""
     spa.sign_in()

@@ -66,6 +66,7 @@ def test_values_variables_and_defaults_are_read():
         ("    password: secret\n", "", 6, "lacks 'password'"),
         ("access_token: {role: admin, level: 3}", "access: {}", 11, "did you mean 'access_token'?"),
         ("id: default", "id: v1", 13, "not 'v1'"),
+        ("id: default", "id: main", 13, "lacks one with the id 'default'"),
         ("code_s: 30", "code_s: soon", 16, "whole number of seconds"),
         ("code_s: 30", "code_s: 0", 16, "1 or more"),
         ("lifetimes:", "lifetime:", 16, "did you mean 'lifetimes'?"),
