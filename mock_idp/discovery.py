@@ -78,6 +78,3 @@ class NotFound(OAuthHandler):
     def prepare(self) -> None:  # type: ignore[override]  # nothing to await: no namespace is looked at
         """Answer 404 in Okta's shape."""
         raise OktaError("E0000007")
-
-    def data_received(self, chunk: bytes) -> None:
-        """Take no streamed body."""

@@ -64,14 +64,6 @@ class Issuer:
             del self._named[oldest]
         return namespace
 
-    def drop_namespace(self, name: str) -> None:
-        """Forget a namespace with all it remembers."""
-        self._named.pop(name, None)
-
-    def namespace_names(self) -> list[str]:
-        """Return the names of the namespaces in use."""
-        return list(self._named)
-
 
 def issuer_url(base_url: str, server_id: str) -> str:
     """Return the issuer identifier of an authorization server; the org server's has no path."""

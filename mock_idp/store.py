@@ -1,6 +1,6 @@
 """Bounded, expiring memory: nothing the issuer remembers lives for ever or grows without end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 Clock = Callable[[], float]
 
@@ -55,11 +55,6 @@ class ExpiringStore[V]:
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
-
-    def values(self) -> Iterator[V]:
-        """Iterate over the values that have not expired."""
-        now = self._clock()
-        return (value for expires, value in list(self._entries.values()) if expires > now)
 
     def __len__(self) -> int:
         return len(self._entries)
