@@ -25,7 +25,7 @@ from localstack.utils.patch import patch
 
 LOG = logging.getLogger(__name__)
 
-LOG_PAUSE_S = 0.2
+LOG_PAUSE_S = 0.5
 METRICS_PAUSE_S = 1.0
 # What one PutLogEvents takes.
 EVENTS_AT_ONCE = 10_000

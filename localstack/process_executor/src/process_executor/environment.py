@@ -272,7 +272,7 @@ class Environment:
 
     def _serve(self, process: "Process", invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
         self.state = "invoking"
-        process.thaw()
+        process.go_on()
         deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
         process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
         self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline)
@@ -293,13 +293,10 @@ class Environment:
 
     def _conclude(self, invocation: Invocation, duration_ms: float, trace: str) -> Outcome:
         plan, failure = self.plan, invocation.failure
-        peak_mb = 0
+        peak_mb = self._last_peak_mb
         if self._process is not None:
             self._events += self._process.take_events(flush=True)
-            peak_mb = self._process.peak_memory_mb()
-            if not plan.debug_port:
-                self._process.freeze()
-        peak_mb = peak_mb or self._last_peak_mb
+            peak_mb = self._process.rest(freeze=not plan.debug_port)
         timed_out = failure is not None and failure.status == "timeout"
         measures = Measures(
             duration_ms=min(duration_ms, plan.timeout_s * 1000.0) if timed_out else duration_ms,
@@ -636,22 +633,22 @@ class Process:
         """The highest resident memory of the function's process and its children so far; 0 when they are gone."""
         return 0 if self.exited or not self.pid else memory.peak_mb(memory.descendants(self.pid))
 
-    def freeze(self) -> None:
-        """Halt what goes on in the background until the next invocation; a lone thread waits for that by itself."""
+    def rest(self, *, freeze: bool) -> int:
+        """Halt everything until the next invocation, if the runtime waits for that.
+
+        Returns:
+            the peak of memory so far, in MB.
+        """
         pids = memory.descendants(self.pid)
-        if self.ready and memory.threads(pids) > 1:
+        if freeze and self.ready:
             self._frozen = pids
-            self._signal_frozen(signal.SIGSTOP)
+            send_signal(pids, signal.SIGSTOP)
+        return memory.peak_mb(pids)
 
-    def thaw(self) -> None:
-        """Let everything go on."""
-        self._signal_frozen(signal.SIGCONT)
+    def go_on(self) -> None:
+        """End the rest."""
+        send_signal(self._frozen, signal.SIGCONT)
         self._frozen = []
-
-    def _signal_frozen(self, number: int) -> None:
-        for pid in self._frozen:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
 
     def take_events(self, *, flush: bool = False) -> list[str]:
         """The log events since the last call."""
@@ -678,6 +675,13 @@ class Process:
         self.status.close()
         os.close(self.log_fd)
         self.poll.close()
+
+
+def send_signal(pids: list[int], number: int) -> None:
+    """Send it to all that are still there."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""What an environment's processes use, as the kernel tells, and when to look again."""
+"""How much memory an environment uses, and when to look again."""
 
 import os
 import time
@@ -38,23 +38,13 @@ def read(path: str) -> bytes:
 
 
 def status_mb(pid: int, field: bytes) -> int:
-    """A field of ``/proc/PID/status`` that is in kB, in MB rounded up."""
-    return (status(pid, field) + 1023) // 1024
-
-
-def status(pid: int, field: bytes) -> int:
-    """A number from ``/proc/PID/status``; 0 for a process that is gone."""
+    """A field of ``/proc/PID/status`` that is in kB, in MB rounded up; 0 for a process that is gone."""
     try:
         text = read(f"/proc/{pid}/status")
     except OSError:
         return 0
     _, found, rest = text.partition(field)
-    return int(rest.split(maxsplit=1)[0]) if found else 0
-
-
-def threads(pids: list[int]) -> int:
-    """How many there are in all of them."""
-    return sum(status(pid, b"\nThreads:") for pid in pids)
+    return (int(rest.split(maxsplit=1)[0]) + 1023) // 1024 if found else 0
 
 
 def peak_mb(pids: list[int]) -> int:
