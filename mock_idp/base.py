@@ -1,13 +1,14 @@
 """The base of all handlers: namespace, CORS, captured requests, faults of endpoints, errors in the right shape."""
 
 import asyncio
+import base64
 import json
 import logging
 import time
 from collections.abc import Awaitable, Mapping
 from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote_plus, urlencode, urlsplit
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
 from tornado.iostream import StreamClosedError
@@ -190,12 +191,8 @@ class BaseHandler(RequestHandler):
     async def _strike(self) -> None:
         if self.request.method == "OPTIONS":
             return
-        session = self.session()
         active = self.ns.faults.take(
-            "endpoint",
-            client_id=self._asked_client_id(),
-            persona=session.login if session else "",
-            path=self.request.path,
+            "endpoint", client_id=self._asked_client_id(), persona=self._asked_persona(), path=self.request.path
         )
         if active is None:
             return
@@ -221,6 +218,27 @@ class BaseHandler(RequestHandler):
         values = self.request.arguments.get("client_id")
         if values:
             return values[0].decode("utf-8", "replace")
+        scheme, _, credentials = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return ""
+        try:
+            return unquote_plus(base64.b64decode(credentials, validate=True).decode().partition(":")[0])
+        except ValueError:
+            return ""
+
+    def _asked_persona(self) -> str:
+        """Return whose session, code or refresh token comes along."""
+        session = self.session()
+        if session is not None:
+            return session.login
+        ns, arguments = self.ns, self.request.arguments
+        for name in ("code", "interaction_code", "refresh_token"):
+            for value in arguments.get(name, []):
+                found = (ns.refresh_tokens if name == "refresh_token" else ns.codes).get(
+                    value.decode("utf-8", "replace")
+                )
+                if found is not None:
+                    return found.grant.login
         return ""
 
     def _finish_fault(self, status: int, code: str, error: str) -> None:

@@ -383,6 +383,22 @@ def test_fault_can_strike_id_tokens_or_one_persons_requests(spa: Client):
     assert spa.authorize().status == 302
 
 
+def test_endpoint_fault_knows_the_client_and_the_person_of_a_token_request(spa: Client):
+    """Scopes hold where there is no browser: a client that sends Basic, a person whose code or refresh token comes."""
+    agent = spa.browser
+    agent.send("/mock/faults", fault="rate_limited", client_id="demo-client")
+    form, headers = {"grant_type": "client_credentials"}, basic("demo-client", "demo-secret")
+    tokens = spa.tokens("bob@example.com")
+    assert agent.request("POST", f"{V1}/token", form=form, headers=headers).status == 429
+    assert agent.request("POST", f"{V1}/token", form=form, headers=headers).status == 200
+    agent.cookies.clear()
+    agent.send("/mock/faults", fault="server_error", persona="bob", path="/token")
+    assert agent.request("POST", f"{V1}/token", form=form, headers=headers).status == 200
+    refresh = {"grant_type": "refresh_token", "client_id": "demo-spa", "refresh_token": tokens["refresh_token"]}
+    assert spa.token(**refresh).status == 503
+    assert spa.token(**refresh).status == 200
+
+
 @pytest.mark.parametrize(
     "body", [b'{"offset_s": NaN}', b'{"offset_s": 1e999}', b'{"advance_s": -Infinity}', b"[]", b"nope"]
 )
