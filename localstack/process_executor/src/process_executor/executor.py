@@ -15,10 +15,12 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from localstack import config
 from process_executor import debugging, hot_reload, runtimes
 from process_executor import nursery as nursery_program
-from process_executor.environment import CannotStart, Environment, Failure, Plan, Stopped
+from process_executor.environment import Environment, Stopped
+from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
 from process_executor.live import LIVE
 from process_executor.logs import EventLog, JsonLines, TextLines
+from process_executor.plan import CannotStart, Plan
 from process_executor.runtimes import Runtime
 from process_executor.settings import settings
 from process_executor.spawner import NURSERIES, Order, nursery_for
