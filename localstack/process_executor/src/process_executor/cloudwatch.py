@@ -140,8 +140,8 @@ class Metrics:
                     }
                 )
             for (account, region), metrics in data.items():
-                client = connect_to(aws_access_key_id=account, region_name=region).cloudwatch
                 try:
+                    client = connect_to(aws_access_key_id=account, region_name=region).cloudwatch
                     client.put_metric_data(Namespace="AWS/Lambda", MetricData=metrics)
                 except Exception as problem:  # noqa: BLE001  # metrics that are lost stop nothing
                     LOG.info("The metrics of functions were not stored: %s", problem)
