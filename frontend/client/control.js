@@ -39,6 +39,8 @@ class Page {
       event.preventDefault();
       this.#post();
     });
+    // Only now: without a listener the browser would send the form itself, and the message into the address.
+    part("post-button").disabled = false;
     field.addEventListener("input", () => this.#countBytes());
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();

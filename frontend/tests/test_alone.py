@@ -134,6 +134,14 @@ def test_message_that_the_api_would_refuse_is_not_sent(page, board, scratch, tex
     assert api.bodies == []
 
 
+def test_message_cannot_be_sent_before_the_page_can_take_it(page, board):
+    """While the page's script is still on its way, its button waits: the browser would put the message into the address."""
+    page.route("**/*.js", lambda route: route.abort())
+    page.goto(board().url)
+    page.get_by_label("Your message").fill("early")
+    expect(page.get_by_role("button", name="Post message")).to_be_disabled()
+
+
 def test_engine_of_the_address_outlives_the_address(page, board):
     """`?engine=classic` counts for the tab until it is changed, because the issuer sends people to the bare address."""
     server = board()
