@@ -135,7 +135,7 @@ def test_message_that_the_api_would_refuse_is_not_sent(page, board, scratch, tex
 
 
 def test_message_cannot_be_sent_before_the_page_can_take_it(page, board):
-    """While the page's script is still on its way, its button waits: the browser would put the message into the address."""
+    """While its script is on the way the button waits: the browser would put the message into the address."""
     page.route("**/*.js", lambda route: route.abort())
     page.goto(board().url)
     page.get_by_label("Your message").fill("early")
