@@ -51,6 +51,7 @@ trace:  ## open the newest trace of a failed browser test
 	@testbed/launch trace
 
 bench:  ## run the benchmarks, each beside a peer
+	@testbed/launch setup dev localstack runtime function peers
 	@for figure in benchmarks/*.py; do echo "== $$figure"; .gatehouse/env/dev/bin/python $$figure || exit 1; done
 
 deploy-aws:  ## build for AWS and deploy with `sam deploy --guided`

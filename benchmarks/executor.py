@@ -7,7 +7,7 @@ answer, both from Invoke and from CreateFunction on (an emulator may warm up in 
 caller sees them; the executor's share of them, timed inside LocalStack (Runtime API, runtime client, a handler that
 does nothing, logs, memory); answers a second to 8 callers; and the memory of one more environment (proportional set
 size).
-A peer that is not installed is left out, with its name: `pip install ministack==1.5.33` (MINISTACK names its program).
+`testbed/launch setup localstack runtime peers` installs them; a peer that is not there is left out, with its name.
 """
 
 import base64
@@ -16,7 +16,6 @@ import io
 import json
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -270,12 +269,12 @@ def main() -> None:
             "/_localstack/health",
         )
     ]
-    peer = os.environ.get("MINISTACK") or shutil.which("ministack")
-    if peer:
+    peer = ROOT / ".gatehouse/env/peers/bin/ministack"
+    if peer.exists():
         home = {"GATEWAY_PORT": "{port}", "HOME": "{folder}", "TMPDIR": "{folder}/tmp"}
-        emulators.append(Emulator("ministack", [peer], home, "/_localstack/health"))
+        emulators.append(Emulator("ministack", [str(peer)], home, "/_localstack/health"))
     else:
-        print("ministack is not installed and left out: pip install ministack==1.5.33")
+        print("left out: ministack is not installed")
     results = {emulator.name: measure(emulator, functions, seconds) for emulator in emulators}
     width = max(len(figure) for figure in next(iter(results.values())))
     print(" " * width, *(f"{name:>28}" for name in results))

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     logs = command("logs", _logs, "follow a service's output")
     logs.add_argument("service", nargs="?", help="localstack, mock-idp, frontend, deployer, lambda; all without it")
     setup = command("setup", _setup, "make pieces of the set-up")
-    setup.add_argument("pieces", nargs="+", help="stack, localstack, runtime, function, widget, dev")
+    setup.add_argument("pieces", nargs="+", help="stack, localstack, runtime, function, widget, dev, peers")
     test = command("test", _test, "run all tests")
     test.add_argument("--rooms", action="store_true", help="only the rooms' own, which need no stack")
     test.add_argument("pytest", nargs="*", help="further arguments for pytest")

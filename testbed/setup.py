@@ -181,6 +181,7 @@ class Setup:
             ),
             self._environment("node", "Node.js for npm", ROOT / "testbed/requirements-node.txt"),
             self._environment("dev", "Test tools and linters", ROOT / "requirements-dev.txt"),
+            self._environment("peers", "Peers for the benchmarks", ROOT / "benchmarks/requirements.txt"),
         ]
 
     def _environment(self, name: str, title: str, *locks: Path) -> Piece:
