@@ -95,6 +95,8 @@ class Registration(OAuthHandler):
         """Register a client in this namespace; it is forgotten by a reset or a restart."""
         if not is_trusted_caller(self):
             raise OAuthError("access_denied", "Registration answers this machine or the control key.", 403)
+        if self.content_type != "application/json":
+            raise OAuthError("invalid_client_metadata", "The Content-Type must be application/json.")
         try:
             metadata = parse_json(self.request.body)
         except ValueError as error:

@@ -293,14 +293,18 @@ class BaseHandler(RequestHandler):
         self.set_header("Content-Type", "application/json")
         self.write(json.dumps(value))
 
+    @property
+    def content_type(self) -> str:
+        """The body's media type, without parameters and in lower case."""
+        return self.request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
+
     def form(self) -> dict[str, str]:
         """Return the fields of a form body.
 
         Raises:
             OAuthError: invalid_request, when it is no form, not UTF-8, or a field is repeated.
         """
-        content_type = self.request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
-        if content_type != "application/x-www-form-urlencoded":
+        if self.content_type != "application/x-www-form-urlencoded":
             raise OAuthError(
                 "invalid_request",
                 "The body must be a form with content type application/x-www-form-urlencoded.",
@@ -510,8 +514,7 @@ class OktaHandler(BaseHandler):
         Raises:
             OktaError: E0000021 for another content type, E0000003 for anything but a JSON object.
         """
-        content_type = self.request.headers.get("Content-Type", "").split(";", 1)[0].strip().lower()
-        if content_type not in {"application/json", "application/ion+json"}:
+        if self.content_type not in {"application/json", "application/ion+json"}:
             raise OktaError("E0000021")
         try:
             body = parse_json(self.request.body or b"{}")

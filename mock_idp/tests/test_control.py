@@ -290,6 +290,13 @@ def test_clock_of_a_namespace_moves_what_is_issued(agent: Browser):
     assert answer.status == 401
 
 
+def test_registration_takes_json_only(agent: Browser):
+    """RFC 7591 section 3.1: a body of another type registers nothing."""
+    body = b'{"redirect_uris": ["http://localhost:7777/cb"]}'
+    answer = agent.request("POST", "/oauth2/v1/clients", body=body, headers={"Content-Type": "text/plain"})
+    assert (answer.status, answer.json["error"]) == (400, "invalid_client_metadata")
+
+
 def test_registered_client_walks_the_flow(agent: Browser):
     """RFC 7591: a registered client gets an id and works like a configured one."""
     registered = agent.send(
