@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from cloud import PYTHON, RUNTIMES, eventually, free_port, zipped
@@ -200,12 +203,24 @@ def test_update_of_the_code_takes_effect(cloud):
     assert cloud.invoke(name).json == "new"
 
 
-def test_debugger_can_attach_and_suspends_the_timeout(clouds):
+@pytest.fixture
+def runtimes_with_debugpy():
+    """A runtime's folder as it is, and debugpy in it."""
+    if not RUNTIMES.exists():
+        pytest.skip(f"no function runtime in {RUNTIMES} (PROCESS_EXECUTOR_RUNTIMES_DIR names another folder)")
+    debugpy = pytest.importorskip("debugpy")
+    with tempfile.TemporaryDirectory(dir=RUNTIMES.parent) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copytree(RUNTIMES / "python3.13", folder / "python3.13", copy_function=os.link)
+        shutil.copytree(Path(debugpy.__file__).parent, folder / "python3.13/debugpy")
+        yield folder
+
+
+def test_debugger_can_attach_and_suspends_the_timeout(clouds, runtimes_with_debugpy):
     """The port is in the log; while a debugger is connected, no timeout ends the invocation."""
-    if not (RUNTIMES / "python3.13" / "debugpy").exists():
-        pytest.skip("debugpy is not installed in the runtime's folder")
     port = free_port()
-    cloud = clouds(PROCESS_EXECUTOR_DEBUG_PORT=str(port))
+    cloud = clouds(PROCESS_EXECUTOR_DEBUG_PORT=str(port), PROCESS_EXECUTOR_RUNTIMES_DIR=str(runtimes_with_debugpy))
     name = cloud.deploy(
         "import threading\ndef handler(event, context): threading.Event().wait(event); return 'done'", Timeout=3
     )
