@@ -5,6 +5,7 @@ import json
 import re
 import textwrap
 import urllib.request
+import uuid
 
 import pytest
 from botocore.exceptions import ClientError
@@ -210,6 +211,23 @@ def test_function_url_is_served(cloud):
     request = urllib.request.Request(f"http://127.0.0.1:{cloud.port}/some/path", headers={"Host": host})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.read()) == (202, b"/some/path")
+
+
+def test_messages_of_a_queue_reach_the_function(cloud):
+    """An SQS event source invokes the function as it does in LocalStack's containers, in AWS's shape."""
+    sqs = cloud.client("sqs")
+    url = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    source = """
+    def handler(event, context):
+        for record in event["Records"]:
+            print("got", record["body"], record["eventSource"])
+    """
+    name = cloud.deploy(source)
+    mapping = cloud.awslambda.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=1)
+    sqs.send_message(QueueUrl=url, MessageBody="hello")
+    cloud.events(name, lambda messages: "got hello aws:sqs\n" in messages)
+    cloud.awslambda.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
 def test_runtime_that_is_slow_to_poll_again_is_waited_for(cloud):
