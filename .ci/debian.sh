@@ -37,15 +37,29 @@ debian_mirror() {
   printf '%s\n' "$mirror"
 }
 
-# Run apt-get on the trixie release, with lists and a cache of its own: nothing of it reaches the system's apt.
-apt_trixie() {
-  local dir=$STATE_DIR/apt-trixie mirror
+# apt_of <release> <arguments...>: run apt-get on another release, with lists and a cache of its own: nothing of it reaches
+# the system's apt.
+apt_of() {
+  local release=$1 dir=$STATE_DIR/apt-$1 mirror
+  shift
   if [[ ! -s $dir/sources.list ]]; then
     mirror=$(debian_mirror)
     mkdir -p "$dir"/{lists/partial,cache/archives/partial,empty}
     chmod -R a+rX "$dir"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$dir/sources.list"
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$release" >"$dir/sources.list"
   fi
   apt-get -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts="$dir/empty" \
     -o Dir::State::lists="$dir/lists" -o Dir::Cache="$dir/cache" -o APT::Sandbox::User=root "$@"
+}
+
+# unpack_from <release> <folder> <packages...>: download packages of another release and unpack them, without installing.
+unpack_from() {
+  local release=$1 dir=$2 package
+  shift 2
+  mkdir -p "$dir"
+  apt_of "$release" update >"$dir/apt.log" 2>&1 || die "apt-get update for $release failed: $(tail -n 1 "$dir/apt.log")" "read $dir/apt.log"
+  (cd "$dir" && rm -f ./*.deb && apt_of "$release" download "$@" >>apt.log 2>&1) ||
+    die "$* could not be downloaded: $(tail -n 1 "$dir/apt.log")" "read $dir/apt.log"
+  for package in "$dir"/*.deb; do dpkg-deb -x "$package" "$dir"; done
+  rm -f "$dir"/*.deb
 }

@@ -22,6 +22,7 @@ from testbed.errors import StackError
 from testbed.progress import Progress
 from testbed.settings import ROOT, Settings
 
+FUNCTION_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 REGISTRY_MEND = "check the network and the package registry, then run the same command again"
 
 
@@ -35,6 +36,7 @@ class Piece:
         inputs: files, or folders of files, it is made from.
         make: makes it, from nothing.
         after: pieces that must be there first.
+        text: what else it is made from.
     """
 
     name: str
@@ -43,10 +45,11 @@ class Piece:
     inputs: tuple[Path, ...]
     make: Callable[[], None]
     after: tuple[str, ...] = ()
+    text: str = ""
 
     def digest(self) -> str:
         """Changes when an input or this interpreter changes."""
-        return digest(*self.inputs, text=f"{sys.version} {platform.machine()}")
+        return digest(*self.inputs, text=f"{sys.version} {platform.machine()}{self.text}")
 
 
 def digest(*paths: Path, text: str = "") -> str:
@@ -169,8 +172,23 @@ class Setup:
                 make=self._make_localstack,
                 after=("uv",),
             ),
-            self._folder("runtime", "The functions' Python 3.13 runtime", "runtimes/python3.13", "localstack/runtime"),
-            self._folder("function", "The function's dependencies", "function", "lambda/messages"),
+            Piece(
+                name="runtime",
+                title="The functions' Python runtimes",
+                target=home / "runtimes",
+                inputs=(ROOT / "localstack/runtime/requirements.txt",),
+                make=self._make_runtimes,
+                after=("uv",),
+                text=" ".join(other_pythons()),
+            ),
+            Piece(
+                name="function",
+                title="The function's dependencies",
+                target=home / "function",
+                inputs=(ROOT / "lambda/messages/requirements.txt",),
+                make=lambda: self._make_folder(home / "function", "lambda/messages", "--compile-bytecode"),
+                after=("uv",),
+            ),
             Piece(
                 name="widget",
                 title="Okta Sign-In Widget",
@@ -195,15 +213,22 @@ class Setup:
 
         return Piece(name=name, title=title, target=target, inputs=locks, make=make, after=("uv",))
 
-    def _folder(self, name: str, title: str, target: str, room: str) -> Piece:
-        lock = ROOT / room / "requirements.txt"
-        folder = self._home / target
+    def _make_runtimes(self) -> None:
+        """One folder for each version of Python that this machine can run functions with.
 
-        def make() -> None:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._install((lock,), "--python", sys.executable, "--target", str(folder), "--compile-bytecode")
+        The stack's own is compiled here; the process executor compiles the others when a function first needs them.
+        """
+        shutil.rmtree(self._home / "runtimes", ignore_errors=True)
+        own = "{}.{}".format(*sys.version_info)
+        self._make_folder(self._home / f"runtimes/python{own}", "localstack/runtime", "--compile-bytecode")
+        for version in other_pythons():
+            binary = ("--python-version", version, "--only-binary", ":all:")
+            self._make_folder(self._home / f"runtimes/python{version}", "localstack/runtime", *binary)
 
-        return Piece(name=name, title=title, target=folder, inputs=(lock,), make=make, after=("uv",))
+    def _make_folder(self, folder: Path, room: str, *how: str) -> None:
+        """Install a room's packages into a folder of their own."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self._install((ROOT / room / "requirements.txt",), "--python", sys.executable, "--target", str(folder), *how)
 
     def _uv(self) -> str:
         return shutil.which("uv") or str(self._home / "env/uv/bin/uv")
@@ -308,6 +333,17 @@ class Setup:
             sentence="The Okta Sign-In Widget could not be fetched.",
             mend=REGISTRY_MEND,
         )
+
+
+def other_pythons() -> list[str]:
+    """The minor versions of Python, other than this one, that functions could run with: on PATH, or pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    others = [version for version in FUNCTION_PYTHONS if version != "{}.{}".format(*sys.version_info)]
+    return [
+        version
+        for version in others
+        if shutil.which(f"python{version}") or any(pyenv.glob(f"{version}.*/bin/python{version}"))
+    ]
 
 
 def install_debian_packages(*names: str) -> None:

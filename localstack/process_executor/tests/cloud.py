@@ -74,7 +74,6 @@ class Cloud:
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
-            "LAMBDA_SYNCHRONOUS_CREATE": "1",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(RUNTIMES),
@@ -129,10 +128,16 @@ class Cloud:
         return self.create({"ZipFile": zipped(files)}, **configuration)
 
     def create(self, code: Mapping[str, Any], **configuration: Any) -> str:
+        """Create a function and wait until it is active, or has failed; its name."""
         name = f"f-{uuid.uuid4().hex[:12]}"
         defaults = {"Runtime": "python3.13", "Handler": "app.handler", "Role": ROLE, "Timeout": 10}
         self.awslambda.create_function(FunctionName=name, Code=code, **(defaults | configuration))
+        eventually(lambda: self.configuration(name)["State"], lambda state: state != "Pending")
         return name
+
+    def configuration(self, name: str) -> Any:
+        """A function's configuration as LocalStack tells it."""
+        return self.awslambda.get_function_configuration(FunctionName=name)
 
     def invoke(self, name: str, event: Any = None, **arguments: Any) -> Answer:
         """Invoke a function and wait for its answer and the tail of its log."""

@@ -1,4 +1,4 @@
-"""Where a function's code comes from: layers, hot-reloaded folders, custom runtimes, other versions of Python."""
+"""Where a function's code comes from: layers, hot-reloaded folders, custom runtimes."""
 
 import json
 import os
@@ -144,39 +144,6 @@ def test_custom_runtime_that_cannot_be_executed_is_an_invalid_entrypoint(cloud, 
     """The kernel's reason, in AWS's words."""
     answer = cloud.invoke(cloud.deploy({"bootstrap": bootstrap}, Runtime="provided.al2023", Handler="h"))
     assert_error(answer, "Runtime.InvalidEntrypoint", f"fork/exec /var/task/bootstrap: {problem}")
-
-
-@pytest.mark.parametrize("version", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
-def test_python_runtime_is_exactly_its_version(cloud, version):
-    """Each runtime by an interpreter of that minor version; one that is absent is named, never replaced."""
-    runtime = f"python{version}"
-    source = "import sys\ndef handler(event, context): return list(sys.version_info[:2])\n"
-    name = cloud.deploy(source, Runtime=runtime)
-    configuration = cloud.awslambda.get_function_configuration(FunctionName=name)
-    if configuration["State"] == "Failed":
-        assert runtime in configuration["StateReason"]
-        assert "Install" in configuration["StateReason"] or "install" in configuration["StateReason"]
-        if (RUNTIMES / runtime).exists() and version == "3.13":
-            pytest.fail(configuration["StateReason"])
-        pytest.skip(configuration["StateReason"])
-    assert cloud.invoke(name).json == [int(part) for part in version.split(".")]
-
-
-def test_runtime_that_needs_docker_says_so(cloud):
-    """Another runtime fails when the function is created, with what would run it."""
-    name = cloud.deploy({"index.rb": ""}, Runtime="ruby3.3", Handler="index.handler")
-    configuration = cloud.awslambda.get_function_configuration(FunctionName=name)
-    assert configuration["State"] == "Failed"
-    assert "The runtime ruby3.3 needs Docker" in configuration["StateReason"]
-    assert "LAMBDA_RUNTIME_EXECUTOR=docker" in configuration["StateReason"]
-
-
-def test_interpreter_of_another_version_is_not_taken(clouds):
-    """A configured interpreter that is not the runtime's version is refused by name."""
-    cloud = clouds(PROCESS_EXECUTOR_PYTHONS="python3.13=/bin/true")
-    name = cloud.deploy("def handler(event, context): pass")
-    reason = cloud.awslambda.get_function_configuration(FunctionName=name)["StateReason"]
-    assert "needs a Python 3.13 interpreter and none was found" in reason
 
 
 def test_setting_that_is_wrong_is_named_at_the_start():

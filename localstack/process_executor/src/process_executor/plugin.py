@@ -35,7 +35,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 
 @hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def start_process_executor() -> None:
-    """Check the settings, serve the status page, start nurseries."""
+    """Check the settings, serve the status page, start a nursery."""
     from localstack.services.internal import get_internal_apis
 
     from process_executor import assignment, client_context, cloudwatch, descriptors, gateway, payloads, spawner
@@ -49,7 +49,7 @@ def start_process_executor() -> None:
     cloudwatch.batch()
     gateway.spare()
     payloads.limit()
-    spawner.start_installed()
+    spawner.start_ahead()
     get_internal_apis().add(StatusResource())
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass, field
@@ -196,6 +197,9 @@ class Nursery:
         self.level = level
         self._control = ours
         LOG.info("Nursery for %s is up: %s, isolation: %s", self.runtime.name, python, level)
+        runtime_dir = self.runtime.runtime_dir
+        if runtime_dir and not (runtime_dir / "awslambdaric/__pycache__").exists():
+            ours.send(json.dumps({"do": "compile", "dir": str(runtime_dir)}).encode())
         if level == "process" and os.geteuid() == 0:
             self._warn_of_root()
         return ours
@@ -257,15 +261,15 @@ def nursery_for(runtime: Runtime) -> Nursery:
         return nursery
 
 
-def start_installed() -> None:
-    """Start the nurseries of all installed runtimes in the background, so that the first function finds its own."""
+def start_ahead() -> None:
+    """Start the nursery of LocalStack's own Python in the background, so that the first function finds it."""
 
     def start() -> None:
-        for folder in sorted(settings().runtimes_dir.glob("python3.*")):
-            try:
-                nursery_for(resolve(folder.name)).start()
-            except (UnsupportedRuntime, NurseryFailure, OSError) as problem:
-                LOG.debug("No nursery for %s yet: %s", folder.name, problem)
+        name = "python{}.{}".format(*sys.version_info)
+        try:
+            nursery_for(resolve(name)).start()
+        except (UnsupportedRuntime, NurseryFailure, OSError) as problem:
+            LOG.debug("No nursery for %s yet: %s", name, problem)
 
     threading.Thread(target=start, name="nurseries", daemon=True).start()
 
