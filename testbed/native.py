@@ -271,6 +271,7 @@ class NativeStack:
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "moto",
             "PROVIDER_OVERRIDE_S3": "ephemeral",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),

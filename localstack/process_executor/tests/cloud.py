@@ -75,7 +75,9 @@ class Cloud:
             "DISABLE_EVENTS": "1",
             "DNS_ADDRESS": "0",
             "LAMBDA_RUNTIME_EXECUTOR": "process",
+            "LAMBDA_RETRY_BASE_DELAY": "1",  # AWS waits for a minute
             "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "moto",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(RUNTIMES),
             "PROCESS_EXECUTOR_LOG_FILE": str(self.folder / "functions.log"),
             "UNRELATED_SECRET_OF_THE_HOST": "leaked",

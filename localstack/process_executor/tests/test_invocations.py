@@ -4,8 +4,6 @@ import base64
 import json
 import re
 import textwrap
-import urllib.request
-import uuid
 
 import pytest
 from botocore.exceptions import ClientError
@@ -184,14 +182,6 @@ def test_infinite_recursion_is_an_error_of_the_function(cloud):
     assert answer.json["errorType"] == "RecursionError"
 
 
-def test_event_invocation_runs_in_the_background(cloud):
-    """An asynchronous invocation is accepted at once and ends up in the log."""
-    name = cloud.deploy("def handler(event, context): print('ran with', event['n'])")
-    answer = cloud.awslambda.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"n": 5}')
-    assert answer["StatusCode"] == 202
-    cloud.events(name, lambda events: any("ran with 5" in event for event in events))
-
-
 def test_version_is_named_to_the_function_and_the_caller(cloud):
     """A published version runs as that version."""
     name = cloud.deploy("def handler(event, context): return context.function_version")
@@ -201,33 +191,6 @@ def test_version_is_named_to_the_function_and_the_caller(cloud):
     answer = cloud.invoke(name, Qualifier=version)
     assert answer.version == version == "1"
     assert answer.json == "1"
-
-
-def test_function_url_is_served(cloud):
-    """Function URLs are LocalStack's, unchanged by the executor."""
-    name = cloud.deploy("def handler(event, context): return {'statusCode': 202, 'body': event['rawPath']}")
-    url = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
-    host = re.sub("https?://", "", url).rstrip("/")
-    request = urllib.request.Request(f"http://127.0.0.1:{cloud.port}/some/path", headers={"Host": host})
-    with urllib.request.urlopen(request) as answer:
-        assert (answer.status, answer.read()) == (202, b"/some/path")
-
-
-def test_messages_of_a_queue_reach_the_function(cloud):
-    """An SQS event source invokes the function as it does in LocalStack's containers, in AWS's shape."""
-    sqs = cloud.client("sqs")
-    url = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    source = """
-    def handler(event, context):
-        for record in event["Records"]:
-            print("got", record["body"], record["eventSource"])
-    """
-    name = cloud.deploy(source)
-    mapping = cloud.awslambda.create_event_source_mapping(FunctionName=name, EventSourceArn=arn, BatchSize=1)
-    sqs.send_message(QueueUrl=url, MessageBody="hello")
-    cloud.events(name, lambda messages: "got hello aws:sqs\n" in messages)
-    cloud.awslambda.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
 def test_runtime_that_is_slow_to_poll_again_is_waited_for(cloud):

@@ -1,6 +1,7 @@
-"""DynamoDB through moto: LocalStack's own provider downloads a Java program, this one starts in no time.
+"""DynamoDB and its streams through moto: LocalStack's own providers download programs, these start in no time.
 
-It keeps nothing across restarts. Chosen with ``PROVIDER_OVERRIDE_DYNAMODB=moto``.
+They keep nothing across restarts. Chosen with ``PROVIDER_OVERRIDE_DYNAMODB=moto`` and
+``PROVIDER_OVERRIDE_DYNAMODBSTREAMS=moto``, both or neither.
 """
 
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localstack.aws.api.dynamodb import DynamodbApi
+from localstack.aws.api.dynamodbstreams import DynamodbstreamsApi
 from localstack.services.moto import MotoFallbackDispatcher
 from localstack.services.plugins import Service, aws_provider
 
@@ -16,6 +18,26 @@ Handler = Callable[[Any, Any], Any]
 
 class MotoDynamodbProvider(DynamodbApi):  # type: ignore[misc]  # LocalStack publishes no types
     """Every operation falls through to moto."""
+
+
+class MotoDynamodbStreamsProvider(DynamodbstreamsApi):  # type: ignore[misc]  # LocalStack publishes no types
+    """Every operation falls through to moto, which keeps a stream beside its table."""
+
+
+def without_empty_images(provider: MotoDynamodbStreamsProvider) -> dict[str, Handler]:
+    """Dispatch to moto, and leave out the image that an insertion or a deletion does not have, as DynamoDB does."""
+    operations = dict(MotoFallbackDispatcher(provider).items())
+    read = operations["GetRecords"]
+
+    def get_records(context: Any, request: Any) -> Any:
+        answer = read(context, request)
+        for record in answer["Records"]:
+            for image in ("OldImage", "NewImage"):
+                if not record["dynamodb"].get(image, True):
+                    del record["dynamodb"][image]
+        return answer
+
+    return operations | {"GetRecords": get_records}
 
 
 def one_at_a_time(provider: MotoDynamodbProvider) -> dict[str, Handler]:
@@ -40,3 +62,9 @@ def one_at_a_time(provider: MotoDynamodbProvider) -> dict[str, Handler]:
 def dynamodb_moto() -> Service:
     """Make the service that LocalStack loads as ``dynamodb:moto``."""
     return Service.for_provider(MotoDynamodbProvider(), dispatch_table_factory=one_at_a_time)
+
+
+@aws_provider(api="dynamodbstreams", name="moto")  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+def dynamodbstreams_moto() -> Service:
+    """Make the service that LocalStack loads as ``dynamodbstreams:moto``."""
+    return Service.for_provider(MotoDynamodbStreamsProvider(), dispatch_table_factory=without_empty_images)
