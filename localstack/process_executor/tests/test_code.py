@@ -52,14 +52,6 @@ def test_layers_are_merged_and_the_last_wins(cloud, layer):
     assert cloud.run(source, Layers=[first, second]).json == [1, 2, "second"]
 
 
-def test_layer_is_at_opt(staged_cloud):
-    """A layer's files are below /opt."""
-    content = {"ZipFile": zipped({"data/words.txt": "some words"})}
-    arn = staged_cloud.awslambda.publish_layer_version(LayerName="words", Content=content)["LayerVersionArn"]
-    source = "def handler(event, context): return open('/opt/data/words.txt').read()\n"
-    assert staged_cloud.run(source, Layers=[arn]).json == "some words"
-
-
 def test_function_overrides_the_runtimes_packages(cloud):
     """A package in the zip comes before the runtime's own."""
     files = {"app.py": "import boto3\ndef handler(event, context): return boto3.word\n", "boto3.py": "word = 'mine'\n"}

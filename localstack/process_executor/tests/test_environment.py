@@ -138,9 +138,9 @@ def test_host_is_out_of_sight(staged_cloud):
 
 
 @pytest.mark.parametrize("folder", ["/var/task", "/var/runtime", "/var/lang", "/opt", "/etc", "/usr", ""])
-def test_only_tmp_can_be_written_to(staged_cloud, folder):
+def test_only_tmp_can_be_written_to(cloud, folder):
     """Everything but /tmp is read-only, in the kernel's words."""
-    found = staged_cloud.run(f"def handler(event, context): open('{folder}/new', 'w')\n").json
+    found = cloud.run(f"def handler(event, context): open('{folder}/new', 'w')\n").json
     assert found["errorType"] == "OSError"
     assert found["errorMessage"] == f"[Errno 30] Read-only file system: '{folder}/new'"
 

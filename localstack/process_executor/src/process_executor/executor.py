@@ -182,6 +182,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 must_read=[
                     str(path) for path in (runtime.prefix, runtime.runtime_dir, paths.task_dir, paths.opt_dir) if path
                 ],
+                places=paths.places(),
                 limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
             )
 
@@ -256,6 +257,17 @@ class Paths:
             real["PATH"] = f"{variables['PATH']}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
         return variables | real
+
+    def places(self) -> dict[str, str]:
+        """The real folder for each of AWS's, where they differ."""
+        if self.tmp_dir is None:
+            return {}
+        places = {TASK_ROOT: str(self.task_dir), "/tmp": str(self.tmp_dir)}  # noqa: S108  # the function's own
+        if self.opt_dir is not None:
+            places["/opt"] = str(self.opt_dir)
+        if self.runtime.is_python:
+            places |= {"/var/runtime": str(self.runtime.runtime_dir), "/var/lang": str(self.runtime.prefix)}
+        return places
 
     def real(self, path: str) -> str:
         """A program's path on this machine."""

@@ -83,6 +83,7 @@ FAILED_TO_MAKE = 71  # EX_OSERR
 
 libc = ctypes.CDLL(None, use_errno=True)
 stdlib_path: list[str] = []
+places: Any = None  # the module beside this one, where there is no mount namespace
 
 
 def check(result: int, what: str) -> None:
@@ -419,6 +420,8 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
         sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
         sys.argv = ["awslambdaric", order["handler"]]
         sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]  # from 3.10 on
+        if order["places"]:
+            places.move_in(order["places"], order["must_read"])
         if order["debug_port"]:
             listen_for_debugger(order["debug_port"])
         runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
@@ -628,6 +631,17 @@ def preload(runtime_dir: str) -> None:
     sys.path.remove(runtime_dir)
 
 
+def load_places(folder: str) -> Any:
+    """Load the module beside this one, under no name that a function could import, and let it take its place."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec: Any = spec_from_file_location("places", folder + "/places.py")
+    module: Any = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.install()
+    return module
+
+
 def main() -> None:
     """Serve the orders that come through the control socket of the second argument."""
     config = json.loads(sys.argv[1])
@@ -641,6 +655,9 @@ def main() -> None:
     site.setquit()  # -S leaves out the host's site-packages, and these with it
     site.setcopyright()
     site.sethelper()
+    if not config.get("staged"):
+        global places  # noqa: PLW0603
+        places = load_places(here)
     if config["runtime_dir"]:
         preload(config["runtime_dir"])
     gc.collect()

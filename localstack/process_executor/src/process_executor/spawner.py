@@ -46,6 +46,7 @@ class Order:
         tmp_mb: the limit of ``/tmp``.
         debug_port: where debugpy listens; 0 for nowhere.
         must_read: folders that an unprivileged user must be able to read, lest LocalStack's own user runs the function.
+        places: the real folder for each of AWS's, where the function is not shown these themselves.
         limits: by name in the module ``resource``.
     """
 
@@ -63,6 +64,7 @@ class Order:
     tmp_mb: int
     debug_port: int
     must_read: list[str]
+    places: dict[str, str]
     limits: dict[str, int] = field(default_factory=dict)
 
 

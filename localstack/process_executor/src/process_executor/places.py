@@ -1,0 +1,372 @@
+"""AWS's folders for Python code where the kernel gives no mount namespace.
+
+A function that names ``/var/task``, ``/opt`` or ``/tmp`` itself means its own, but without a mount namespace these are
+the machine's. Python asks for files through ``open`` and the functions of ``os``: here they take AWS's paths, and
+refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does. What a module knows about its own place
+(``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries are handed it too.
+
+Not reached are paths that C code opens by itself, and those inside the programs that a function starts: such a program
+gets real paths in its arguments.
+
+The nursery installs this before it imports anything that a function will use. Like the nursery it runs under any
+CPython from 3.9 on and imports nothing but the standard library.
+"""
+
+# The functions of os are what is replaced here, so nothing else can be used.
+# ruff: noqa: PTH100, PTH118, PTH120, PLC0415
+
+from __future__ import annotations
+
+import builtins
+import errno
+import functools
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Function = Callable[..., Any]
+
+READING = ("access", "chdir", "getxattr", "listdir", "listxattr", "lstat", "pathconf", "readlink", "stat", "statvfs")
+STARTING = ("execv", "execve", "posix_spawn", "posix_spawnp")
+CREATING = ("mkdir", "mkfifo", "mknod")
+CHANGING = ("chmod", "chown", "lchown", "removexattr", "setxattr", "truncate", "utime")
+REMOVING = ("remove", "rmdir", "unlink")
+MOVING = ("rename", "replace")
+LINKING = ("link", "symlink")
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+TMP = "/tmp"  # noqa: S108  # the function's own
+DEVICES = ("/dev", "/proc")
+
+# AWS's folders and the real ones; empty until a function moves in.
+folders: dict[str, str] = {}
+# Real folders, also when they lie below one of AWS's names: the machine's temporary folder often is /tmp.
+known: list[str] = []
+real_stat = os.stat
+real_readlink = os.readlink
+
+
+def move_in(places: dict[str, str], others: list[str]) -> None:
+    """Begin to translate: ``places`` has the real folder for each of AWS's, ``others`` are real folders in use."""
+    folders.update(places)
+    known[:] = [*places.values(), *others]
+
+
+def real(path: Any) -> Any:
+    """The real path for one of AWS's; anything else, descriptors included, as it is."""
+    if not folders or isinstance(path, int):
+        return path
+    try:
+        given = os.fspath(path)
+        text = os.fsdecode(given)
+    except TypeError:
+        return path  # not a path: the function it goes to says so
+    if text.startswith("/") and not any(is_below(text, folder) for folder in known):
+        for shown, folder in folders.items():
+            if is_below(text, shown):
+                found = folder + text[len(shown) :]
+                return os.fsencode(found) if isinstance(given, bytes) else found
+    return path
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder`` or in it."""
+    return path == folder or path.startswith(folder + "/")
+
+
+def absolute(path: Any, dir_fd: int | None = None) -> str | None:
+    """A real path from the root on; None for what is no path."""
+    if isinstance(path, int):
+        return None
+    try:
+        text = os.fsdecode(path)
+        return os.path.abspath(text if dir_fd is None else os.path.join(real_readlink(f"/proc/self/fd/{dir_fd}"), text))
+    except (TypeError, OSError):
+        return None
+
+
+def is_writable(text: str) -> bool:
+    """Whether AWS lets a function write there."""
+    return any(is_below(text, folder) for folder in (folders[TMP], *DEVICES))
+
+
+def is_there(path: Any) -> bool:
+    """Whether something is at this real path."""
+    try:
+        real_stat(path)
+    except (OSError, TypeError, ValueError):
+        return False
+    return True
+
+
+def refuse_to_write(path: Any, given: Any, dir_fd: int | None = None, *, new: bool) -> None:
+    """Raise EROFS for a real path outside ``/tmp``.
+
+    Args:
+        path: where something is to be written.
+        given: the same, in the function's words.
+        dir_fd: what it is relative to.
+        new: whether only its folder must be there. What the kernel misses before it looks whether a file system is
+            read-only is left to it.
+    """
+    text = absolute(path, dir_fd) if folders else None
+    if text is not None and not is_writable(text) and is_there(os.path.dirname(text) if new else text):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), given)
+
+
+# --- The functions --------------------------------------------------------------------------------------------------
+
+
+def carry_out(function: Function, path: Any, given: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call it with the real path; an error names the one that was given."""
+    try:
+        return function(path, *args, **kwargs)
+    except OSError as error:
+        if path is not given and error.filename == path:
+            error.filename = given
+        raise
+
+
+def reading(function: Function, keyword: str = "path") -> Function:
+    """A function that leaves files as they are."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not args and keyword not in kwargs:
+            return function(**kwargs)
+        given = args[0] if args else kwargs.pop(keyword)
+        return carry_out(function, real(given), given, args[1:], kwargs)
+
+    return call
+
+
+def changing(function: Function, *, new: bool = False) -> Function:
+    """A function that changes what is there."""
+
+    @functools.wraps(function)
+    def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+        place = real(path)
+        refuse_to_write(place, path, kwargs.get("dir_fd"), new=new)
+        return carry_out(function, place, path, args, kwargs)
+
+    return call
+
+
+def removing(function: Function) -> Function:
+    """A function that removes: whether a folder may be written to is looked at before what is in it."""
+    return changing(function, new=True)
+
+
+def creating(function: Function) -> Function:
+    """A function that makes what is not there."""
+
+    @functools.wraps(function)
+    def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+        place = real(path)
+        if not is_there(place):
+            refuse_to_write(place, path, kwargs.get("dir_fd"), new=True)
+        return carry_out(function, place, path, args, kwargs)
+
+    return call
+
+
+def moving(function: Function) -> Function:
+    """A function that renames, within ``/tmp``: that is a file system of its own."""
+
+    @functools.wraps(function)
+    def call(src: Any, dst: Any, **kwargs: Any) -> Any:
+        source, target = real(src), real(dst)
+        if folders:
+            places = [absolute(source, kwargs.get("src_dir_fd")), absolute(target, kwargs.get("dst_dir_fd"))]
+            if all(place and is_there(os.path.dirname(place)) for place in places):
+                inside = [is_writable(place) for place in places if place]
+                if not all(inside):
+                    code = errno.EXDEV if any(inside) else errno.EROFS
+                    raise OSError(code, os.strerror(code), src, None, dst)
+        return function(source, target, **kwargs)
+
+    return call
+
+
+def linking(function: Function) -> Function:
+    """A function that gives a file a second name."""
+
+    @functools.wraps(function)
+    def call(src: Any, dst: Any, *args: Any, **kwargs: Any) -> Any:
+        target = real(dst)
+        if not is_there(target):
+            refuse_to_write(target, src, kwargs.get("dst_dir_fd", kwargs.get("dir_fd")), new=True)
+        return function(real(src), target, *args, **kwargs)
+
+    return call
+
+
+def opening_descriptor(function: Function) -> Function:
+    """``os.open``."""
+
+    @functools.wraps(function)
+    def call(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> Any:
+        place = real(path)
+        if flags & WRITE_FLAGS and not (flags & os.O_EXCL and is_there(place)):
+            refuse_to_write(place, path, dir_fd, new=bool(flags & os.O_CREAT))
+        return carry_out(function, place, path, (flags, mode), {"dir_fd": dir_fd})
+
+    return call
+
+
+def opening(function: Function) -> Function:
+    """The builtin ``open``."""
+
+    @functools.wraps(function)
+    def call(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        place = real(file)
+        if isinstance(mode, str) and set("wax+") & set(mode) and not ("x" in mode and is_there(place)):
+            refuse_to_write(place, file, new=bool(set("wax") & set(mode)))
+        return carry_out(function, place, file, (mode, *args), kwargs)
+
+    return call
+
+
+class Entry:
+    """What ``os.scandir`` finds, under the name of the folder that was asked for."""
+
+    def __init__(self, entry: os.DirEntry[Any], folder: Any) -> None:
+        self._entry = entry
+        self.name = entry.name
+        self.path = os.path.join(folder, entry.name)
+
+    def __fspath__(self) -> Any:
+        return self.path
+
+    def __repr__(self) -> str:
+        return repr(self._entry)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._entry, name)
+
+
+class Entries:
+    """The iterator that ``os.scandir`` gives."""
+
+    def __init__(self, entries: Any, folder: Any) -> None:
+        self._entries = entries
+        self._folder = folder
+        self.close = entries.close
+
+    def __iter__(self) -> Iterator[Entry]:
+        return self
+
+    def __next__(self) -> Entry:
+        return Entry(next(self._entries), self._folder)
+
+    def __enter__(self) -> Entries:  # noqa: PYI034  # Self is younger than 3.9
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def scanning(function: Function) -> Function:
+    """``os.scandir``."""
+
+    @functools.wraps(function)
+    def call(path: Any = ".") -> Any:
+        place = real(path)
+        found = carry_out(function, place, path, (), {})
+        return found if place is path else Entries(found, os.fspath(path))
+
+    return call
+
+
+def starting(function: Function) -> Function:
+    """What ``subprocess`` starts programs with: real paths for the program, its arguments and its folder."""
+
+    @functools.wraps(function)
+    def call(args: Any, programs: Any, close_fds: Any, pass_fds: Any, cwd: Any, *rest: Any) -> Any:
+        args, programs = [real(each) for each in args], tuple(real(each) for each in programs)
+        return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), *rest)
+
+    return call
+
+
+def import_from_real_folder(entry: str) -> Any:
+    """Find modules for an entry of ``sys.path`` below one of AWS's folders."""
+    place = real(entry)
+    if place is entry:
+        raise ImportError(entry)
+    for hook in sys.path_hooks:
+        if hook is not import_from_real_folder:
+            try:
+                return hook(place)
+            except ImportError:
+                continue
+    raise ImportError(entry)
+
+
+def without_own_frames(function: Function) -> Function:
+    """What ``traceback`` walks with: tracebacks show no frames of this module, as if nothing had been replaced."""
+
+    @functools.wraps(function)
+    def walk(trace: Any) -> Iterator[Any]:
+        while trace and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        for found in function(trace):
+            if found[0].f_code.co_filename != __file__:
+                yield found
+
+    return walk
+
+
+def install() -> None:
+    """Put these in place of the functions of ``os`` and so on; until ``move_in`` they change nothing."""
+    # Not for LocalStack, which imports the nursery's modules too.
+    import _ctypes
+    import _posixsubprocess
+    import ctypes
+    import traceback
+
+    kinds = (
+        (READING, reading),
+        (STARTING, reading),
+        (CREATING, creating),
+        (CHANGING, changing),
+        (REMOVING, removing),
+        (MOVING, moving),
+        (LINKING, linking),
+    )
+    for names, kind in kinds:
+        for name in names:
+            replace(os, name, kind)
+    replace(os, "scandir", scanning)
+    replace(os, "open", opening_descriptor)
+    replace(io, "open", opening)
+    builtins.open = io.open
+    replace(io, "open_code", reading)
+    replace(_posixsubprocess, "fork_exec", starting)
+    for module, name in ((_ctypes, "dlopen"), (ctypes, "_dlopen")):
+        replace(module, name, reading)
+    with suppress(ImportError):
+        import _sqlite3
+
+        replace(_sqlite3, "connect", functools.partial(reading, keyword="database"))
+    for name in ("walk_tb", "_walk_tb_with_full_positions"):
+        replace(traceback, name, without_own_frames)
+    sys.path_hooks.insert(0, import_from_real_folder)
+
+
+def replace(module: Any, name: str, kind: Callable[[Function], Function]) -> None:
+    """Put a function in place of another, also in what ``os`` says about which functions can do what."""
+    old = getattr(module, name, None)
+    if old is None:
+        return
+    new = kind(old)
+    if sys.version_info < (3, 11):  # noqa: UP036  # functions are for more versions than LocalStack
+        new = functools.partial(new)  # pathlib keeps these in a class, where a function would become a method
+    setattr(module, name, new)
+    for abilities in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
+        if old in abilities:
+            abilities.add(new)

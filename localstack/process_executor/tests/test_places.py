@@ -1,0 +1,186 @@
+"""AWS's folders by their names: the same answers with a mount namespace, from the kernel, and without one."""
+
+import textwrap
+import uuid
+
+import pytest
+from cloud import RUNTIMES, zipped
+
+RUN = """
+import json, os, shutil, sys
+def handler(event, context):
+    os.makedirs(event["here"], exist_ok=True)
+    scope = {"here": event["here"]}
+    try:
+        exec(event["program"], scope)
+    except OSError as error:
+        return [type(error).__name__, error.errno, error.filename]
+    return scope["found"]
+"""
+FILES = {"app.py": RUN, "data/words.txt": "in the zip", "data/more/words.txt": "more"}
+
+
+@pytest.fixture(scope="module")
+def run(cloud):
+    """Runs a program in functions of each version of Python, with a layer; ``here`` is a folder below /tmp."""
+    content = {"ZipFile": zipped({"words.txt": "in the layer", "python/layered.py": "word = 'layered'\n"})}
+    layer = cloud.awslambda.publish_layer_version(LayerName="places", Content=content)["LayerVersionArn"]
+    versions = [folder.name for folder in RUNTIMES.glob("python3.*")]
+    names = [cloud.deploy(FILES, Layers=[layer], Runtime=each, Timeout=30, MemorySize=512) for each in versions]
+
+    def run(program, here):
+        event = {"program": textwrap.dedent(program), "here": here}
+        answers = dict(zip(versions, [cloud.invoke(name, event).json for name in names], strict=True))
+        assert all(answer == answers["python3.13"] for answer in answers.values()), answers
+        return answers["python3.13"]
+
+    return run
+
+
+@pytest.fixture
+def here():
+    return f"/tmp/{uuid.uuid4().hex}"  # the function's, not this machine's
+
+
+READ = [
+    ("open('/var/task/data/words.txt').read()", "in the zip"),
+    ("open(b'/var/task/data/words.txt', 'rb').read().decode()", "in the zip"),
+    ("open('/opt/words.txt').read()", "in the layer"),
+    ("Path('/opt/words.txt').read_text()", "in the layer"),
+    ("os.read(os.open('/opt/words.txt', os.O_RDONLY), 99).decode()", "in the layer"),
+    ("sorted(os.listdir('/var/task/data'))", ["more", "words.txt"]),
+    ("sorted(os.listdir('/opt'))", ["python", "words.txt"]),
+    ("[os.stat('/opt/words.txt').st_size, os.access('/opt/words.txt', os.R_OK)]", [12, True]),
+    ("[os.path.isdir('/opt'), os.path.exists('/opt/none')]", [True, False]),
+    ("[each.path for each in os.scandir('/var/task/data') if each.is_file()]", ["/var/task/data/words.txt"]),
+    ("[[top, names] for top, _, names in os.walk('/var/task/data/more')]", [["/var/task/data/more", ["words.txt"]]]),
+    ("[str(each.relative_to('/var/task')) for each in Path('/var/task/data/more').iterdir()]", ["data/more/words.txt"]),
+    ("glob.glob('/var/task/data/more/**/*.txt', recursive=True)", ["/var/task/data/more/words.txt"]),
+    ("subprocess.check_output(['cat', '/opt/words.txt'], text=True)", "in the layer"),
+    ("subprocess.check_output(['cat', 'words.txt'], text=True, cwd='/opt')", "in the layer"),
+    ("[layered.word, layered.__file__]", ["layered", "/opt/python/layered.py"]),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), READ)
+def test_what_came_with_the_function_is_read_by_awss_names(run, here, expression, expected):
+    """Files of the zip at /var/task, those of layers at /opt."""
+    modules = "import glob, os, subprocess, layered\nfrom pathlib import Path"
+    assert run(f"{modules}\nfound = {expression}", here) == expected
+
+
+WRITTEN = [
+    ("open(here + '/a', 'w').write('b')", "open(here + '/a').read()", "b"),
+    ("open('/tmp/mark', 'w').close()", "os.path.exists(tempfile.gettempdir() + '/mark')", True),
+    ("_, path = tempfile.mkstemp(dir=here)", "[path.startswith(here), os.path.isfile(path)]", [True, True]),
+    ("shutil.copytree('/var/task/data', here + '/copy')", "sorted(os.listdir(here + '/copy'))", ["more", "words.txt"]),
+    ("shutil.copytree('/var/task/data', here + '/copy'); shutil.rmtree(here)", "os.path.exists(here)", False),
+    ("open(here + '/a', 'w').close(); os.rename(here + '/a', here + '/b')", "os.listdir(here)", ["b"]),
+    ("os.symlink('/opt/words.txt', here + '/link')", "open(here + '/link').read()", "in the layer"),
+    ("Path(here, 'x/y').mkdir(parents=True); Path(here, 'x/y').rmdir()", "os.listdir(here)", ["x"]),
+    ("open(here + '/written.py', 'w').write('word = 7'); sys.path.append(here)", "__import__('written').word", 7),
+    (
+        "zipfile.ZipFile(here + '/z', 'w').write('/opt/words.txt', 'w')",
+        "zipfile.ZipFile(here + '/z').namelist()",
+        ["w"],
+    ),
+    ("open(here + '/a', 'w').close(); os.remove('a', dir_fd=os.open(here, os.O_RDONLY))", "os.listdir(here)", []),
+    ("sqlite3.connect(here + '/db').execute('create table t (c)')", "os.listdir(here)", ["db"]),
+    ("open('/dev/null', 'w').write('x')", "os.listdir(here)", []),
+    ("os.makedirs('/var/task/data', exist_ok=True)", "os.listdir(here)", []),
+]
+
+
+@pytest.mark.parametrize(("statements", "expression", "expected"), WRITTEN)
+def test_tmp_can_be_written_to_by_its_name(run, here, statements, expression, expected):
+    """Every way to make, move and remove files works on /tmp."""
+    modules = "import os, shutil, sqlite3, sys, tempfile, zipfile\nfrom pathlib import Path"
+    assert run(f"{modules}\n{statements}\nfound = {expression}", here) == expected
+
+
+READ_ONLY, MISSING, THERE, OTHER_DEVICE = (
+    ["OSError", 30],
+    ["FileNotFoundError", 2],
+    ["FileExistsError", 17],
+    ["OSError", 18],
+)
+REFUSED = [
+    ("open('new', 'w')", [*READ_ONLY, "new"]),
+    ("open('/new', 'x')", [*READ_ONLY, "/new"]),
+    ("open('/opt/new', 'a')", [*READ_ONLY, "/opt/new"]),
+    ("open('/var/task/app.py', 'x')", [*THERE, "/var/task/app.py"]),
+    ("open('/opt/none/new', 'w')", [*MISSING, "/opt/none/new"]),
+    ("open('/opt/none', 'r+')", [*MISSING, "/opt/none"]),
+    ("open('/tmp/none')", [*MISSING, "/tmp/none"]),
+    ("os.stat('/tmp/none')", [*MISSING, "/tmp/none"]),
+    ("os.open('/var/task/new', os.O_CREAT | os.O_WRONLY)", [*READ_ONLY, "/var/task/new"]),
+    ("os.mkdir('/var/task/new')", [*READ_ONLY, "/var/task/new"]),
+    ("os.mkdir('/var/task/data')", [*THERE, "/var/task/data"]),
+    ("os.remove('/var/task/app.py')", [*READ_ONLY, "/var/task/app.py"]),
+    ("os.remove('/var/task/none')", [*READ_ONLY, "/var/task/none"]),
+    ("os.rmdir('/var/task/none/none')", [*MISSING, "/var/task/none/none"]),
+    ("os.chmod('/opt/words.txt', 0o777)", [*READ_ONLY, "/opt/words.txt"]),
+    ("os.chmod('/opt/none', 0o777)", [*MISSING, "/opt/none"]),
+    ("os.rename('/var/task/app.py', '/var/task/b')", [*READ_ONLY, "/var/task/app.py"]),
+    ("os.rename('/tmp', '/var/task/b')", [*OTHER_DEVICE, "/tmp"]),
+    ("os.rename('/var/task/app.py', '/tmp/b')", [*OTHER_DEVICE, "/var/task/app.py"]),
+    ("os.rename('/tmp/none', '/tmp/b')", [*MISSING, "/tmp/none"]),
+    ("os.symlink('anything', '/var/task/new')", [*READ_ONLY, "anything"]),
+]
+
+
+@pytest.mark.parametrize(("statement", "expected"), REFUSED)
+def test_nothing_else_can_be_written_to(run, here, statement, expected):
+    """In the kernel's words, and in its order: what is missing or there already, another device, read-only."""
+    assert run(f"import os\n{statement}\nfound = 'done'", here) == expected
+
+
+def test_tree_of_the_function_cannot_be_removed(run, here):
+    """Neither by names nor by descriptors, as shutil does it."""
+    program = """
+    import os, shutil
+    shutil.rmtree("/var/task/data", ignore_errors=True)
+    found = sorted(os.listdir("/var/task/data"))
+    """
+    assert run(program, here) == ["more", "words.txt"]
+
+
+@pytest.mark.parametrize("mode", ["w", "a", "r+"])
+def test_file_of_the_function_cannot_be_written_to(run, here, mode):
+    """A read-only mount's answer, or its owner's."""
+    found = run(f"open('/var/task/data/words.txt', '{mode}')", here)
+    assert found in (
+        ["OSError", 30, "/var/task/data/words.txt"],
+        ["PermissionError", 13, "/var/task/data/words.txt"],
+    )
+
+
+def test_tmp_is_nobody_elses(cloud):
+    """Two functions have two /tmp."""
+    source = """
+    import os
+    def handler(event, context):
+        open("/tmp/" + event, "w").close()
+        return os.listdir("/tmp")
+    """
+    found = [[name for name in cloud.run(source, word).json if name in "ab"] for word in "ab"]
+    assert found == [["a"], ["b"]]
+
+
+def test_traceback_has_the_functions_frames_only(cloud):
+    """What stands between a function and the file system is not in its stack traces, answers and logs alike."""
+    source = """
+    import logging
+    def handler(event, context):
+        try:
+            open("/opt/none")
+        except OSError:
+            logging.exception("caught")
+        open("/tmp/none")
+    """
+    answer = cloud.run(source)
+    assert answer.json["errorMessage"] == "[Errno 2] No such file or directory: '/tmp/none'"
+    assert answer.json["stackTrace"] == ['  File "/var/task/app.py", line 8, in handler\n    open("/tmp/none")\n']
+    caught = answer.log[answer.log.index("caught") :].splitlines()
+    assert caught[1:3] == ["Traceback (most recent call last):", '  File "/var/task/app.py", line 5, in handler']
+    assert "places" not in answer.log
