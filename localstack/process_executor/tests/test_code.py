@@ -84,6 +84,23 @@ def test_hot_reloaded_function_runs_what_is_saved(cloud, source_folder):
     assert cloud.invoke(name).json[:2] == ["other", "new"]
 
 
+def test_hot_reloaded_layer_is_what_is_saved(cloud, source_folder):
+    """A layer's folder is followed like a function's."""
+    module = source_folder / "python/shared.py"
+    module.parent.mkdir()
+    module.write_text("word = 'old'\n")
+    arn = cloud.awslambda.publish_layer_version(
+        LayerName=f"hot-{source_folder.name}", Content={"S3Bucket": "hot-reload", "S3Key": str(source_folder)}
+    )["LayerVersionArn"]
+    source = "import os, shared\ndef handler(event, context): return [shared.word, os.getpid()]\n"
+    name = cloud.deploy(source, Layers=[arn])
+    first = cloud.invoke(name).json
+    assert first[0] == "old"
+    assert cloud.invoke(name).json == first
+    module.write_text("word = 'new!'\n")
+    assert cloud.invoke(name).json[0] == "new!"
+
+
 def test_hot_reload_ignores_what_is_not_code(cloud, source_folder):
     """Bytecode and editors' leavings do not restart a function; and it leaves none itself."""
     (source_folder / "app.py").write_text("import os\ndef handler(event, context): return os.getpid()\n")

@@ -132,6 +132,13 @@ def test_memory_over_the_limit_is_answered(cloud):
     assert cloud.invoke(name).json == "served"
 
 
+def test_short_peak_over_the_limit_is_answered_alike(cloud):
+    """Memory that was given back before the answer was used all the same."""
+    name = cloud.deploy("def handler(event, context): return len(b'x' * (event << 20))", MemorySize=128)
+    assert_error(cloud.invoke(name, 300), "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
+    assert cloud.invoke(name, 50).json == 50 << 20
+
+
 def test_response_over_the_limit_is_refused(cloud):
     """Six megabytes and no more; the caller is told, and the next invocation is served."""
     name = cloud.deploy("def handler(event, context): return 'x' * event['size']")

@@ -114,6 +114,14 @@ def test_log_of_localstack_tells_start_stop_and_failure(cloud):
     assert "is gone" in lines[2]
 
 
+def test_log_of_localstack_tells_the_isolation(cloud):
+    """Which level was reached is said once, when the first function of a runtime needs it."""
+    cloud.run("def handler(event, context): pass")
+    lines = [line for line in cloud.output if "Nursery for python3.13 is up" in line]
+    assert len(lines) == 1
+    assert lines[0].rstrip().endswith(f"isolation: {cloud.isolation}")
+
+
 def test_background_threads_and_children_rest_between_invocations(cloud):
     """An environment is frozen once the runtime asks for the next invocation, and goes on with that."""
     source = """
@@ -189,6 +197,23 @@ def parallel(cloud: Cloud, count: int) -> None:
         assert [answer.result().json for answer in answers] == ["k"] * count
     cloud.awslambda.delete_function(FunctionName=name)
     eventually(lambda: cloud.environments(name), lambda environments: not environments)
+
+
+def test_stopping_during_the_initialization_leaves_nothing(cloud):
+    """A function that is deleted while it starts is gone at once, with what it had started; its caller is told."""
+    source = "import subprocess, threading\nsubprocess.Popen(['sleep', '1000'])\nthreading.Event().wait()\n"
+    name = cloud.deploy(source, Timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(cloud.invoke, name)
+        [environment] = eventually(
+            lambda: cloud.environments(name), lambda found: [bool(each["pid"]) for each in found] == [True]
+        )
+        below = eventually(lambda: processes_below(environment["pid"]), lambda found: len(found) >= 2)
+        assert environment["state"] == "starting"
+        cloud.awslambda.delete_function(FunctionName=name)
+        eventually(lambda: alive(below), lambda pids: not pids)
+        assert answer.exception(timeout=20) is not None
+    assert cloud.environments(name) == []
 
 
 def test_stopping_during_an_invocation_answers_the_caller(cloud):

@@ -6,6 +6,7 @@ import socket
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from cloud import eventually
 from test_invocations import UUID
 
@@ -110,15 +111,16 @@ def test_traceback_of_a_failed_handler_is_one_event(cloud):
     error = next(event for event in cloud.events(name, finished) if event.startswith("[ERROR]"))
     expected = (
         "[ERROR] KeyError: 'missing'\nTraceback (most recent call last):\n"
-        "\u00a0\u00a0File \"/var/task/app.py\", line 2, in handler\n\u00a0\u00a0\u00a0\u00a0raise KeyError('missing')\n"
+        "\u00a0\u00a0File \"/var/task/app.py\", line 2, in handler\n\u00a0\u00a0\u00a0\u00a0raise KeyError('missing')"
     )
     assert error == expected
 
 
 def test_output_without_a_newline_is_an_event(cloud):
-    """The last words count, newline or not."""
-    log = cloud.run("import sys\ndef handler(event, context): sys.stdout.write('no newline')").log
-    assert "\nno newline\nEND RequestId" in log
+    """The last words count, newline or not; in the tail, what follows stands on the same line."""
+    name = cloud.deploy("import sys\ndef handler(event, context): sys.stdout.write('no newline')")
+    assert "\nno newlineEND RequestId" in cloud.invoke(name).log
+    assert "no newline" in cloud.events(name, finished)
 
 
 def test_output_that_is_not_utf8_is_marked(cloud):
@@ -135,6 +137,43 @@ def test_ten_megabytes_of_output_are_kept(cloud):
     answer = cloud.run(source, Timeout=30)
     assert answer.json == "done"
     assert "\n09999" + "x" * 1000 + "\nEND" in answer.log
+
+
+ENDLESS = """
+import subprocess, threading
+def handler(event, context):
+    if event == "itself":
+        while True:
+            print("y" * 70)
+    subprocess.Popen(["yes"])
+    if event == "timeout":
+        threading.Event().wait()
+    if event == "memory":
+        kept = b"x" * (200 << 20)
+        threading.Event().wait()
+    return "answered"
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ("itself", "Sandbox.Timedout"),
+        ("timeout", "Sandbox.Timedout"),
+        ("memory", "Runtime.OutOfMemory"),
+        ("answer", None),
+    ],
+)
+def test_output_without_end_keeps_nobody_waiting(cloud, event, expected):
+    """Neither an answer nor a timeout nor a limit waits for a function, or a child of it, to stop writing."""
+    answer = cloud.run(ENDLESS, event, Timeout=2)
+    assert (answer.json if expected is None else answer.json["errorType"]) == (expected or "answered")
+
+
+def test_output_without_end_during_the_initialization_times_out(cloud_of_short_inits):
+    """The limits of an initialization hold too."""
+    answer = cloud_of_short_inits.run("while True: print('y' * 70)\n", Timeout=2)
+    assert answer.json["errorType"] == "Sandbox.Timedout"
 
 
 def test_output_of_a_child_process_is_logged(cloud):

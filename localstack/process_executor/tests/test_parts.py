@@ -30,12 +30,23 @@ def test_output_is_cut_into_the_same_events_however_it_arrives(parts, data):
     output, events = Output(), []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         events += output.feed(stream[start:end])
-    assert events + output.flush() == [text for _, text in parts]
+    expected = [text if frame else text + "\n" for frame, text in parts]
+    assert events + output.flush() == [event for event in expected if event]
 
 
 def test_framed_record_keeps_its_line_breaks():
     """A record is one event; text before it without a newline is one of its own."""
-    assert Output().feed(b"before" + framed("a\nb\n") + b"after\n") == ["before", "a\nb", "after"]
+    assert Output().feed(b"before" + framed("a\nb\n") + b"after\n") == ["before", "a\nb\n", "after\n"]
+
+
+def test_frame_of_an_impossible_length_is_output():
+    """Bytes that happen to begin like a record do not swallow what follows."""
+    assert Output().feed(b"\xa5\x5a\x00\x03\xff\xff\xff\xff1\n2\n")[-1] == "2\n"
+
+
+def test_many_short_lines_are_cut_at_once():
+    """A buffer full of lines is gone through once, not once for each of them."""
+    assert Output().feed(b"y\n" * 1_000_000) == ["y\n"] * 1_000_000
 
 
 @given(st.binary(max_size=200))
@@ -48,15 +59,16 @@ def test_output_takes_any_bytes(data):
 def test_long_lines_are_cut_to_the_size_of_an_event():
     """CloudWatch Logs takes 256 KiB at most."""
     events = Output().feed(b"x" * 600_000 + b"\n")
-    assert "".join(events) == "x" * 600_000
+    assert "".join(events) == "x" * 600_000 + "\n"
     assert max(map(len, events)) <= 256 * 1024
 
 
 def test_event_log_has_events_and_is_read_as_text():
     """CloudWatch Logs gets the events; the tail has no INIT_START."""
-    log = EventLog(["INIT_START Runtime Version: python:3.13.v1", "START", "two\nlines", "END"])
-    assert log == "START\ntwo\nlines\nEND\n"
-    assert log.events == ("INIT_START Runtime Version: python:3.13.v1", "START", "two\nlines", "END")
+    events = ("INIT_START Runtime Version: python:3.13.v1\n", "START\n", "two\nlines", "END\n")
+    log = EventLog(events)
+    assert log == "START\ntwo\nlinesEND\n"
+    assert log.events == events
 
 
 @pytest.fixture

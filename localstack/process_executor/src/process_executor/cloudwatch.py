@@ -84,7 +84,7 @@ def send_logs(handler: Any) -> None:
         streams: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         for timestamp, item in (item for item in items if item is not QUEUE_SHUTDOWN):
             streams[item.log_group, item.log_stream] += [
-                {"timestamp": timestamp, "message": f"{event}\n"} for event in item.logs.events if event
+                {"timestamp": timestamp, "message": event} for event in item.logs.events if event != "\n"
             ]
         for (group, stream), events in streams.items():
             for some in itertools.batched(events, EVENTS_AT_ONCE, strict=False):

@@ -35,7 +35,6 @@ class Environment:
         self.created = time.monotonic()
         self.invocations = 0
         self.state = "new"
-        self.pid = 0
         self._lock = threading.RLock()
         self._stopped = False
         self._process: Process | None = None
@@ -106,6 +105,12 @@ class Environment:
         """The running process, if any."""
         return self._process
 
+    @property
+    def pid(self) -> int:
+        """Of the environment's keeper; 0 without one."""
+        process = self._process
+        return process.pid if process is not None else 0
+
     # --- Phases ----------------------------------------------------------------------------------------------------
 
     def _initialize(self, timeout_s: float) -> Failure | None:
@@ -133,7 +138,6 @@ class Environment:
     def _start_process(self, deadline: float) -> Failure | None:
         process = self._process = Process(self.plan)
         self._drive(process, lambda: process.ready or process.exited, deadline)
-        self.pid = process.pid
         self._events += process.take_events()
         self._raise_if_stopped()
         return self._init_verdict(process)
@@ -184,11 +188,15 @@ class Environment:
             self._discard_process()
 
     def _conclude(self, invocation: Invocation, duration_ms: float, trace: str) -> Outcome:
-        plan, failure = self.plan, invocation.failure
+        plan, process = self.plan, self._process
         peak_mb = self._last_peak_mb
-        if self._process is not None:
-            self._events += self._process.take_events(flush=True)
-            peak_mb = self._process.rest(freeze=not plan.debug_port)
+        if process is not None:
+            self._events += process.take_events(flush=True)
+            peak_mb = process.rest(freeze=not plan.debug_port)
+            if process.out_of_memory:
+                invocation.failure = process.exit_failure()
+                self._discard_process()
+        failure = invocation.failure
         timed_out = failure is not None and failure.status == "timeout"
         measures = Measures(
             duration_ms=min(duration_ms, plan.timeout_s * 1000.0) if timed_out else duration_ms,
@@ -213,9 +221,10 @@ class Environment:
 
     def _log(self, lines: list[str]) -> None:
         """Add the platform's own lines."""
-        if lines:
-            self._events += lines
-            self.plan.live(self.plan.name, lines)
+        events = [line + "\n" for line in lines]
+        if events:
+            self._events += events
+            self.plan.live(self.plan.name, events)
 
     def _raise_if_stopped(self) -> None:
         if self._stopped:
@@ -245,7 +254,6 @@ class Environment:
             process.close()
             self._events += process.take_events(flush=True)
             LOG.info("%s: pid %d is gone", self, process.pid)
-        self.pid = 0
 
     def __str__(self) -> str:
         return f"Environment {self.plan.id[:8]} of {self.plan.name}:{self.plan.version}"

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 FRAME_MAGIC = b"\xa5\x5a\x00"
 FRAME_HEAD = 16
+FRAME_LIMIT = 64 << 20
 # CloudWatch Logs takes events of up to 256 KiB.
 EVENT_LIMIT = 256 * 1024 - 26
 INIT_START = "INIT_START Runtime Version: "
@@ -29,16 +30,17 @@ def timestamp(moment: datetime | None = None) -> str:
 class EventLog(str):
     """The log of one invocation as one text that still knows its events.
 
-    The events go to CloudWatch Logs; AWS does not cut a record that the runtime client framed at its line breaks. The
-    text is what ``LogType=Tail`` is taken from, which on AWS has no INIT_START.
+    The events go to CloudWatch Logs, with the line break each was written with or without; AWS does not cut a record
+    that the runtime client framed at its line breaks. The text is what ``LogType=Tail`` is taken from, which on AWS has
+    no INIT_START.
     """
 
     __slots__ = ("events",)
     events: tuple[str, ...]
 
     def __new__(cls, events: Sequence[str]) -> Self:
-        """Join ``events``, each of which ends its own line."""
-        text = super().__new__(cls, "".join(f"{event}\n" for event in events if not is_init_start(event)))
+        """Join ``events``."""
+        text = super().__new__(cls, "".join(event for event in events if not is_init_start(event)))
         text.events = tuple(events)
         return text
 
@@ -62,47 +64,65 @@ class Output:
         """Take in bytes; the events they complete."""
         self._rest += data
         events: list[str] = []
-        while self._rest:
-            frame = self._rest.find(FRAME_MAGIC)
-            line = self._rest.find(b"\n", 0, frame if frame >= 0 else len(self._rest))
-            if line >= 0:
-                self._take(events, line, 1)
-            elif frame > 0:
-                self._take(events, frame, 0)  # output without a newline, then a record
-            elif frame == 0:
-                if not self._take_frame(events):
-                    break
-            elif len(self._rest) >= EVENT_LIMIT:
-                self._take(events, EVENT_LIMIT, 0)
-            else:
+        start = 0
+        while True:
+            frame = self._find_frame(start)
+            end = frame if frame >= 0 else len(self._rest)
+            lines = self._rest.rfind(b"\n", start, end) + 1
+            if lines:
+                self._add_lines(events, bytes(self._rest[start:lines]))
+                start = lines
+            if start < frame:
+                self._add(events, bytes(self._rest[start:frame]))  # output without a newline, then a record
+                start = frame
+            length = self._frame_length(frame)
+            if length is None:
                 break
+            self._add(events, bytes(self._rest[frame + FRAME_HEAD : frame + length]))
+            start = frame + length
+        if frame < 0:
+            whole = (len(self._rest) - start) // EVENT_LIMIT * EVENT_LIMIT
+            self._add(events, bytes(self._rest[start : start + whole]))
+            start += whole
+        del self._rest[:start]
         return events
 
     def flush(self) -> list[str]:
         """What is left at the end of an invocation: output without a newline."""
         events: list[str] = []
-        if self._rest:
-            self._take(events, len(self._rest), 0)
+        self._add(events, bytes(self._rest))
+        self._rest.clear()
         return events
 
-    def _take(self, events: list[str], length: int, skip: int) -> None:
-        self._add(events, bytes(self._rest[:length]))
-        del self._rest[: length + skip]
+    def _find_frame(self, start: int) -> int:
+        """Where the next frame begins; -1 for nowhere. What looks like one, but for its length, is output."""
+        frame = self._rest.find(FRAME_MAGIC, start)
+        while frame >= 0 and int.from_bytes(self._rest[frame + 4 : frame + 8], "big") > FRAME_LIMIT:
+            frame = self._rest.find(FRAME_MAGIC, frame + 1)
+        return frame
 
-    def _take_frame(self, events: list[str]) -> bool:
-        if len(self._rest) < FRAME_HEAD:
-            return False
-        length = int.from_bytes(self._rest[4:8], "big")
-        if len(self._rest) < FRAME_HEAD + length:
-            return False
-        message = bytes(self._rest[FRAME_HEAD : FRAME_HEAD + length])
-        self._add(events, message.removesuffix(b"\n"))
-        del self._rest[: FRAME_HEAD + length]
-        return True
+    def _frame_length(self, frame: int) -> int | None:
+        """Of the whole frame that begins there; None if there is none, or not all of it yet."""
+        if frame < 0 or len(self._rest) < frame + FRAME_HEAD:
+            return None
+        length = FRAME_HEAD + int.from_bytes(self._rest[frame + 4 : frame + 8], "big")
+        return length if len(self._rest) >= frame + length else None
+
+    def _add_lines(self, events: list[str], data: bytes) -> None:
+        """Add an event a line."""
+        text = self._rewrite(data).decode(errors="replace").replace("\r\n", "\n")
+        for line in text[:-1].split("\n"):
+            events += cut(line + "\n")
 
     def _add(self, events: list[str], data: bytes) -> None:
-        text = self._rewrite(data).decode(errors="replace").removesuffix("\r")
-        events += [text[start : start + EVENT_LIMIT] for start in range(0, len(text), EVENT_LIMIT)] or [""]
+        """Add one event, as it is."""
+        if data:
+            events += cut(self._rewrite(data).decode(errors="replace"))
+
+
+def cut(text: str) -> list[str]:
+    """An event as CloudWatch Logs takes it: in one, or more if it is too long."""
+    return [text[start : start + EVENT_LIMIT] for start in range(0, len(text), EVENT_LIMIT)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,9 @@ from process_executor.runtime_api import VERSION, Connection, Request
 from process_executor.spawner import receive_status
 
 PIPE_READ = 1 << 18
+# Of one invocation, in bytes of LocalStack's memory: a function that prints without end must not fill it.
+OUTPUT_LIMIT = 128 << 20
+EVENT_OVERHEAD = 400
 SIGNALS: dict[int, str] = {
     signal.SIGHUP: "hangup",
     signal.SIGINT: "interrupt",
@@ -59,6 +62,8 @@ class Process:
         self._serving = False
         self._output = Output(plan.rewrite)
         self._events: list[str] = []
+        self._kept = 0
+        self._left_out = 0
         self._connections: dict[int, Connection] = {}
         self._kill_lock = threading.Lock()
         self._killed = False
@@ -95,17 +100,15 @@ class Process:
         with memory.Checks(memory_limit_mb) as check:
             while True:
                 now = time.monotonic()
-                done = until()
-                wait = 0.0 if done else max(0.0, min(deadline - now, check.due - now))
-                events = self.poll.poll(wait)
-                for fd, _ in events:
+                last = until() or now >= deadline
+                wait = 0.0 if last else max(0.0, min(deadline, check.due) - now)
+                for fd, _ in self.poll.poll(wait):
                     self._handle(fd)
-                if not events:
-                    if done or until() or time.monotonic() >= deadline:
-                        return
-                    if check.exceeded(self._resident_mb):
-                        self.out_of_memory = True
-                        self.kill()
+                if last:
+                    return
+                if check.exceeded(self._resident_mb):
+                    self.out_of_memory = True
+                    self.kill()
 
     def _resident_mb(self, limit_mb: int) -> int:
         pids = memory.descendants(self.pid)
@@ -136,8 +139,8 @@ class Process:
         self._serve_connection(connection)
 
     def _read_output(self) -> None:
-        """Drain the pipe, but return to the other descriptors when it never ends."""
-        for _ in range(64):
+        """Take in what the pipe holds, but return to the other descriptors when that never ends."""
+        for _ in range(4):
             try:
                 data = os.read(self.log_fd, PIPE_READ)
             except BlockingIOError:
@@ -146,11 +149,15 @@ class Process:
                 with contextlib.suppress(OSError):
                     self.poll.unregister(self.log_fd)
                 return
-            self._keep(self._output.feed(data))
+            if self._kept > OUTPUT_LIMIT:
+                self._left_out += len(data)
+            else:
+                self._keep(self._output.feed(data))
 
     def _keep(self, events: list[str]) -> None:
         if events:
             self._events += events
+            self._kept += sum(map(len, events)) + EVENT_OVERHEAD * len(events)
             self.plan.live(self.plan.name, events)
 
     def _read_status(self) -> None:
@@ -320,13 +327,17 @@ class Process:
         """Halt everything until the next invocation, if the runtime waits for that.
 
         Returns:
-            the peak of memory so far, in MB.
+            the peak of memory so far, in MB. If it was short and over the limit, nobody has noticed until now; of
+            several processes the peaks say little, because they share memory and have them at different times.
         """
         pids = memory.descendants(self.pid)
         if freeze and self.ready:
             self._frozen = pids
             send_signal(pids, signal.SIGSTOP)
-        return memory.peak_mb(pids)
+        peak_mb = memory.peak_mb(pids)
+        if self.plan.enforce_memory and len(pids) == 1 and peak_mb > self.plan.memory_mb:
+            self.out_of_memory = True
+        return peak_mb
 
     def go_on(self) -> None:
         """End the rest."""
@@ -338,6 +349,9 @@ class Process:
         if flush:
             self._keep(self._output.flush())
         events, self._events = self._events, []
+        if self._left_out:
+            events.append(f"process_executor: {self._left_out} more bytes were left out of this log.\n")
+        self._kept = self._left_out = 0
         return events
 
     def kill(self) -> None:
