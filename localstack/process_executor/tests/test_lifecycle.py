@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, eventually, running
+from cloud import Cloud, eventually, running, zipped
 
 SPAWNING = """
 import subprocess
@@ -200,37 +200,78 @@ def parallel(cloud: Cloud, count: int) -> None:
 
 
 def test_stopping_during_the_initialization_leaves_nothing(cloud):
-    """A function that is deleted while it starts is gone at once, with what it had started; its caller is told."""
+    """An environment that is provisioned for a function which is then deleted is gone at once, with its children."""
     source = "import subprocess, threading\nsubprocess.Popen(['sleep', '1000'])\nthreading.Event().wait()\n"
-    name = cloud.deploy(source, Timeout=60)
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(cloud.invoke, name)
-        [environment] = eventually(
-            lambda: cloud.environments(name), lambda found: [bool(each["pid"]) for each in found] == [True]
-        )
-        below = eventually(lambda: processes_below(environment["pid"]), lambda found: len(found) >= 2)
-        assert environment["state"] == "starting"
-        cloud.awslambda.delete_function(FunctionName=name)
-        eventually(lambda: alive(below), lambda pids: not pids)
-        assert answer.exception(timeout=20) is not None
-    assert cloud.environments(name) == []
-
-
-def test_stopping_during_an_invocation_answers_the_caller(cloud):
-    """Deleting a function while it runs ends the invocation at once, not at its timeout."""
-    name = cloud.deploy("import threading\ndef handler(event, context): threading.Event().wait()\n", Timeout=60)
-    failures = []
-
-    def invoke():
-        try:
-            cloud.invoke(name)
-        except cloud.awslambda.exceptions.ServiceException as error:
-            failures.append(str(error))
-
-    thread = threading.Thread(target=invoke)
-    thread.start()
-    eventually(lambda: [each["state"] for each in cloud.environments(name)], lambda states: states == ["invoking"])
+    name = cloud.deploy(source)
+    version = cloud.awslambda.publish_version(FunctionName=name)["Version"]
+    ask = cloud.awslambda.get_function_configuration
+    eventually(lambda: ask(FunctionName=name, Qualifier=version)["State"], lambda state: state == "Active")
+    cloud.awslambda.put_provisioned_concurrency_config(
+        FunctionName=name, Qualifier=version, ProvisionedConcurrentExecutions=1
+    )
+    [environment] = eventually(
+        lambda: cloud.environments(name), lambda found: [bool(each["pid"]) for each in found] == [True]
+    )
+    below = eventually(lambda: processes_below(environment["pid"]), lambda found: len(found) >= 2)
+    assert environment["state"] == "starting"
     cloud.awslambda.delete_function(FunctionName=name)
-    thread.join(timeout=20)
-    assert not thread.is_alive()
-    assert "stopped during an invocation" in failures[0]
+    eventually(lambda: alive(below), lambda pids: not pids, timeout_s=5)
+    eventually(lambda: cloud.environments(name), lambda environments: not environments)
+
+
+MEETING_LATE = """
+import socket
+def handler(event, context):
+    with socket.create_connection(("127.0.0.1", event)) as connection:
+        word = connection.recv(1).decode()
+    import late
+    return [word, late.word]
+"""
+
+
+@pytest.mark.parametrize("change", ["delete", "update"])
+def test_invocation_that_runs_is_finished_by_the_code_it_began_with(cloud, change):
+    """As on AWS, deleting or updating a function interrupts nothing; the environment goes afterwards."""
+    name = cloud.deploy({"app.py": MEETING_LATE, "late.py": "word = 'old'\n"}, Timeout=60)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(cloud.invoke, name, server.getsockname()[1])
+        connection, _ = server.accept()
+        with connection:
+            [environment] = cloud.environments(name)
+            if change == "delete":
+                cloud.awslambda.delete_function(FunctionName=name)
+            else:
+                files = {"app.py": "def handler(event, context): return 'new'\n"}
+                cloud.awslambda.update_function_code(FunctionName=name, ZipFile=zipped(files))
+                eventually(lambda: cloud.configuration(name)["LastUpdateStatus"], lambda status: status == "Successful")
+                assert cloud.invoke(name).json == "new"
+            assert alive([environment["pid"]])
+            connection.send(b"k")
+        assert answer.result(timeout=20).json == ["k", "old"]
+    eventually(lambda: alive([environment["pid"]]), lambda pids: not pids)
+
+
+def test_invocation_at_the_moment_of_an_update_is_served(cloud):
+    """By the old code or the new, never with an error."""
+    name = cloud.deploy("def handler(event, context): return 0\n")
+    for number in range(1, 15):
+        code = {"app.py": f"def handler(event, context): return {number}\n"}
+        cloud.awslambda.update_function_code(FunctionName=name, ZipFile=zipped(code))
+        answer = cloud.invoke(name)
+        assert answer.error is None, answer
+        assert answer.json in (number - 1, number)
+        eventually(lambda: cloud.configuration(name)["LastUpdateStatus"], lambda status: status == "Successful")
+
+
+def test_code_is_deleted_with_its_last_environment(cloud):
+    """What LocalStack wanted to delete while it was in use does not stay."""
+    name = cloud.deploy(MEETING, Timeout=60)
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(cloud.invoke, name, server.getsockname()[1])
+        connection, _ = server.accept()
+        with connection:
+            before = {path for path in cloud.folder.glob("**/code") if "def handler" in (path / "app.py").read_text()}
+            cloud.awslambda.delete_function(FunctionName=name)
+            connection.send(b"k")
+        assert answer.result(timeout=20).json == "k"
+    eventually(lambda: [path for path in before if not path.exists()], lambda gone: len(gone) == 1)

@@ -30,13 +30,16 @@ class Stopped(Exception):
 class Environment:
     """Drives one function's process through initialization and invocations."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, on_gone: Callable[[], None]) -> None:
         self.plan = plan
+        self._on_gone = on_gone
         self.created = time.monotonic()
         self.invocations = 0
         self.state = "new"
         self._lock = threading.RLock()
         self._stopped = False
+        self._retired = False
+        self._in_use = False
         self._process: Process | None = None
         self._events: list[str] = []
         self._init_ms: float | None = None
@@ -64,19 +67,19 @@ class Environment:
             Stopped: stopped before it ended.
         """
         with self._lock:
-            self.invocations += 1
-            self._settle_idle()
-            self._reload_if_changed()
-            begin = time.monotonic()
-            invocation = Invocation(request_id, begin + self.plan.timeout_s, payload_limit)
-            if self._process is None:
-                invocation.failure = self._initialize(self.plan.timeout_s)
-                self._init_ms = None  # a suppressed initialization: its time is part of the invocation's
-            self._log(self.plan.lines.start(request_id, self.plan.version))
-            if self._process is not None:
-                self._serve(self._process, invocation, headers, payload)
-            trace = headers["Lambda-Runtime-Trace-Id"] if self.plan.traced else ""
-            return self._conclude(invocation, (time.monotonic() - begin) * 1000, trace)
+            self._in_use = True
+            try:
+                return self._invoke(request_id, headers, payload, payload_limit)
+            finally:
+                self._in_use = False
+                if self._retired:
+                    self.stop()
+
+    def retire(self) -> None:
+        """Stop when the invocation that runs has ended; at once if there is none."""
+        self._retired = True
+        if not self._in_use:
+            self.stop()
 
     def stop(self) -> None:
         """Kill everything in it, at once; may be called at any time, and again."""
@@ -91,6 +94,7 @@ class Environment:
             self.state = "stopped"
             if self.plan.tmp_dir is not None:
                 shutil.rmtree(self.plan.tmp_dir, ignore_errors=True)
+            self._on_gone()
 
     def idle(self) -> None:
         """Take in what happened between invocations; called by the watcher, gives way to invocations."""
@@ -165,6 +169,21 @@ class Environment:
                 "Sandbox.Timedout", f"Task timed out after {self.plan.timeout_s}.00 seconds", status="timeout"
             )
         return None
+
+    def _invoke(self, request_id: str, headers: dict[str, str], payload: bytes, payload_limit: int) -> Outcome:
+        self.invocations += 1
+        self._settle_idle()
+        self._reload_if_changed()
+        begin = time.monotonic()
+        invocation = Invocation(request_id, begin + self.plan.timeout_s, payload_limit)
+        if self._process is None:
+            invocation.failure = self._initialize(self.plan.timeout_s)
+            self._init_ms = None  # a suppressed initialization: its time is part of the invocation's
+        self._log(self.plan.lines.start(request_id, self.plan.version))
+        if self._process is not None:
+            self._serve(self._process, invocation, headers, payload)
+        trace = headers["Lambda-Runtime-Trace-Id"] if self.plan.traced else ""
+        return self._conclude(invocation, (time.monotonic() - begin) * 1000, trace)
 
     def _serve(self, process: Process, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
         self.state = "invoking"

@@ -15,6 +15,7 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from localstack import config
 from process_executor import debugging, hot_reload, runtimes
 from process_executor import nursery as nursery_program
+from process_executor.code import CODE
 from process_executor.environment import Environment, Stopped
 from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
@@ -63,7 +64,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         provisioned concurrency learns it at once.
         """
         try:
-            environment = self._environment = Environment(self._plan(env_vars))
+            environment = self._environment = Environment(self._plan(env_vars), self._gone)
             ENVIRONMENTS[self.id] = self
             if self._stopped:
                 self.stop()
@@ -74,11 +75,23 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             raise StatusErrorException("Environment startup failed", payload=failure.payload_for(""))
 
     def stop(self) -> None:
-        """Kill it; at any time, any number of times."""
+        """End it, but let an invocation that runs be finished first, as AWS does; at any time, any number of times."""
         self._stopped = True
-        ENVIRONMENTS.pop(self.id, None)
+        if self._environment is None:
+            self._gone()
+        else:
+            self._environment.retire()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._stopped = True
         if self._environment is not None:
             self._environment.stop()
+
+    def _gone(self) -> None:
+        """Give back what it had to itself."""
+        ENVIRONMENTS.pop(self.id, None)
+        CODE.let_go(self.id)
         debugging.release_port(self._debug_port)
         with UID_LOCK:
             UIDS.discard(self._uid)
@@ -149,6 +162,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         version = self.function_version
         function = version.config
         runtime = runtime_of(version)
+        CODE.hold(self.id, function.code)
         nursery = nursery_for(runtime)
         staged = nursery.start() != "process"
         self._uid = claim_uid() if os.geteuid() == 0 else 0
@@ -370,6 +384,6 @@ def claim_uid() -> int:
 def stop_all() -> None:
     """End every environment and nursery: LocalStack is going down."""
     for executor in list(ENVIRONMENTS.values()):
-        executor.stop()
+        executor.kill()
     for nursery in NURSERIES:
         nursery.close()

@@ -38,7 +38,7 @@ def start_process_executor() -> None:
     """Check the settings, serve the status page, start a nursery."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import assignment, client_context, cloudwatch, descriptors, gateway, payloads, spawner
+    from process_executor import assignment, client_context, cloudwatch, code, descriptors, gateway, payloads, spawner
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
@@ -47,6 +47,7 @@ def start_process_executor() -> None:
     client_context.hand_over()
     assignment.make_safe()
     cloudwatch.batch()
+    code.keep_while_used()
     gateway.spare()
     payloads.limit()
     spawner.start_ahead()

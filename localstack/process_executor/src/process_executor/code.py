@@ -1,0 +1,89 @@
+"""The unpacked code of functions, which environments go on using when LocalStack is done with it.
+
+LocalStack deletes a version's code as soon as the function is deleted or updated. On AWS an invocation that runs then
+is finished with the code it began with, and one that comes at that moment is served by the old code or the new.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localstack.services.lambda_.invocation.lambda_models import S3Code
+from localstack.services.lambda_.invocation.lambda_service import LambdaService
+from localstack.utils.patch import patch
+
+
+class CodeIsGone(Exception):
+    """The version was replaced before its environment could start."""
+
+
+class Code:
+    """Who uses which folder, and which are to be deleted once nobody does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users: dict[str, Path] = {}
+        self._doomed: dict[Path, Callable[[], None]] = {}
+
+    def hold(self, user: str, code: Any) -> None:
+        """Keep a version's code until it is let go.
+
+        Raises:
+            CodeIsGone: too late.
+        """
+        if code.is_hot_reloading():
+            return  # the user's own folder
+        folder = Path(code.get_unzipped_code_location())
+        with self._lock:
+            if not folder.is_dir() or folder in self._doomed:
+                raise CodeIsGone(f"{folder} is no more")
+            self._users[user] = folder
+
+    def let_go(self, user: str) -> None:
+        """Delete what this user was the last to hold, if it is doomed."""
+        with self._lock:
+            folder = self._users.pop(user, None)
+            delete = None
+            if folder is not None and folder not in self._users.values():
+                delete = self._doomed.pop(folder, None)
+        if delete is not None:
+            delete()
+
+    def doom(self, folder: Path, delete: Callable[[], None]) -> None:
+        """Delete a folder now, or when nobody holds it any more."""
+        with self._lock:
+            held = folder in self._users.values()
+            if held:
+                self._doomed[folder] = delete
+        if not held:
+            delete()
+
+
+CODE = Code()
+
+
+def keep_while_used() -> None:
+    """Let LocalStack delete code when no environment uses it, and the new version serve what came in between."""
+
+    @patch(S3Code.destroy_cached)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+    def _destroy_cached(call: Callable[..., None], self: Any) -> None:
+        CODE.doom(self.get_unzipped_code_location(), lambda: call(self))
+
+    @patch(LambdaService.invoke)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+    def _invoke(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except Exception as problem:
+            if not was_replaced(problem):
+                raise
+        return call(*arguments, **named)
+
+
+def was_replaced(problem: BaseException | None) -> bool:
+    """Whether an invocation failed because its version was replaced before it began."""
+    while problem is not None:
+        if isinstance(problem, CodeIsGone) or "for a version shutting down" in str(problem):
+            return True
+        problem = problem.__cause__
+    return False
