@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from cloud import eventually
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 
 
 def assert_error(answer, error_type, message):
@@ -174,6 +175,37 @@ def test_request_over_the_limit_is_refused(cloud, invocation_type, limit):
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 413
     assert error["Error"]["Code"] == "RequestEntityTooLargeException"
     assert error["Error"]["Message"] == f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+
+
+@pytest.mark.parametrize("invocation_type", ["RequestResponse", "Event"])
+@pytest.mark.parametrize(
+    ("payload", "fault"),
+    [
+        (b"n\x87r\x9e\xe9\xb5\xd7I\xee\x9bmt", "Invalid UTF-8 start byte 0x87"),
+        (b"Hello World", f"Unrecognized token 'Hello': was expecting {VALUES}"),
+        (b"[1,]", "Unexpected character (']' (code 93)): expected a value"),
+        (b'{"a', "Unexpected end-of-input in field name"),
+    ],
+)
+def test_request_that_is_not_json_is_refused(cloud, invocation_type, payload, fault):
+    """A 400 in the words of AWS's parser; the function does not run."""
+    name = cloud.deploy("def handler(event, context): pass")
+    with pytest.raises(ClientError) as caught:
+        cloud.awslambda.invoke(FunctionName=name, InvocationType=invocation_type, Payload=payload)
+    error = caught.value.response
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert (error["Error"]["Code"], error["Type"]) == ("InvalidRequestContentException", "User")
+    place = r" at \[Source: REDACTED \(`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled\); line: 1, column: \d\]"
+    text = re.escape(f"Could not parse request body into json: Could not parse payload into json: {fault}\n")
+    assert re.fullmatch(text + place, error["Error"]["Message"])
+    assert cloud.environments(name) == []
+
+
+@pytest.mark.parametrize("arguments", [{}, {"Payload": b""}])
+def test_request_without_a_payload_is_an_empty_object(cloud, arguments):
+    """The function need not expect anything else."""
+    name = cloud.deploy("def handler(event, context): return event")
+    assert json.load(cloud.awslambda.invoke(FunctionName=name, **arguments)["Payload"]) == {}
 
 
 def test_unserializable_response_is_the_runtimes_error(cloud):
