@@ -153,13 +153,13 @@ class Cloud:
         """Deploy and invoke once."""
         return self.invoke(self.deploy(source, **configuration), event)
 
-    def events(self, name: str, until: Callable[[list[str]], bool]) -> list[str]:
-        """The function's events in CloudWatch Logs, once they satisfy ``until``."""
+    def events(self, name: str, until: Callable[[list[str]], bool], group: str = "") -> list[str]:
+        """The events in CloudWatch Logs, of the function or of another group, once they satisfy ``until``."""
         logs = self.client("logs")
 
         def read() -> list[str]:
             try:
-                found = logs.filter_log_events(logGroupName=f"/aws/lambda/{name}")["events"]
+                found = logs.filter_log_events(logGroupName=group or f"/aws/lambda/{name}")["events"]
             except logs.exceptions.ResourceNotFoundException:
                 return []
             return [event["message"] for event in found]

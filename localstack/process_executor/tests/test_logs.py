@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -245,6 +246,22 @@ def test_system_log_level_debug_adds_runtime_done(cloud):
         "platform.runtimeDone",
         "platform.report",
     ]
+
+
+def test_log_group_is_the_configured_one(cloud):
+    """LoggingConfig's LogGroup is where events go, and what the function is told; its own group is not made."""
+    group = f"/tests/{uuid.uuid4().hex}"
+    source = """
+    import os
+    def handler(event, context):
+        print("logged elsewhere")
+        return [context.log_group_name, os.environ["AWS_LAMBDA_LOG_GROUP_NAME"]]
+    """
+    name = cloud.deploy(source, LoggingConfig={"LogGroup": group})
+    assert cloud.invoke(name).json == [group, group]
+    assert "logged elsewhere\n" in cloud.events(name, finished, group)
+    found = cloud.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")
+    assert found["logGroups"] == []
 
 
 def test_log_of_many_invocations_is_complete_and_in_order(cloud):

@@ -38,7 +38,17 @@ def start_process_executor() -> None:
     """Check the settings, serve the status page, start a nursery."""
     from localstack.services.internal import get_internal_apis
 
-    from process_executor import assignment, client_context, cloudwatch, code, descriptors, gateway, payloads, spawner
+    from process_executor import (
+        assignment,
+        client_context,
+        cloudwatch,
+        code,
+        descriptors,
+        gateway,
+        log_groups,
+        payloads,
+        spawner,
+    )
     from process_executor.settings import settings
     from process_executor.status import StatusResource
 
@@ -48,6 +58,7 @@ def start_process_executor() -> None:
     assignment.make_safe()
     cloudwatch.batch()
     code.keep_while_used()
+    log_groups.follow()
     gateway.spare()
     payloads.limit()
     spawner.start_ahead()
