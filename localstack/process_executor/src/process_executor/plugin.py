@@ -43,6 +43,7 @@ def start_process_executor() -> None:
         client_context,
         cloudwatch,
         code,
+        dead_letters,
         descriptors,
         gateway,
         log_groups,
@@ -59,6 +60,7 @@ def start_process_executor() -> None:
     cloudwatch.batch()
     code.keep_while_used()
     log_groups.follow()
+    dead_letters.identify()
     gateway.spare()
     payloads.limit()
     spawner.start_ahead()
