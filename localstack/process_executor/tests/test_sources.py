@@ -101,6 +101,20 @@ def test_function_url_answers_with_status_headers_and_bytes(cloud, fetch):
     assert (status, headers["x-mine"], body) == (418, "m", b"\x00\xff")
 
 
+def test_function_url_tells_the_function_who_calls(cloud, fetch):
+    """The caller's address, as context and header, and a trace."""
+    name = cloud.deploy("def handler(event, context): return event")
+    event = json.loads(fetch(name)[2])
+    assert event["requestContext"]["http"]["sourceIp"] == event["headers"]["x-forwarded-for"] == "127.0.0.1"
+    assert re.fullmatch("Root=1-[0-9a-f]{8}-[0-9a-f]{24}", event["headers"]["x-amzn-trace-id"])
+
+
+def test_function_url_sets_the_cookies_of_the_answer(cloud, fetch):
+    """Each is a header of its own."""
+    name = cloud.deploy("def handler(event, context): return {'statusCode': 200, 'cookies': ['a=1; Secure', 'b=2']}")
+    assert fetch(name)[1].get_all("Set-Cookie") == ["a=1; Secure", "b=2"]
+
+
 def test_function_url_of_a_failing_function_is_a_502(cloud, fetch):
     """An unhandled error is not told to the world."""
     status, _, body = fetch(cloud.deploy(FAIL))

@@ -45,6 +45,7 @@ def start_process_executor() -> None:
         code,
         dead_letters,
         descriptors,
+        function_urls,
         gateway,
         log_groups,
         payloads,
@@ -61,6 +62,7 @@ def start_process_executor() -> None:
     code.keep_while_used()
     log_groups.follow()
     dead_letters.identify()
+    function_urls.complete()
     gateway.spare()
     payloads.limit()
     spawner.start_ahead()
