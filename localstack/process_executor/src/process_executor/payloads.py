@@ -18,6 +18,8 @@ from process_executor import jackson
 # LocalStack's setting is the limit of responses, which have room for this much more than requests.
 ROOM_OF_RESPONSES = 100
 EVENT_LIMIT = 1024 * 1024
+# Of what is larger, AWS's words are not worth the time that it takes to find them.
+EXACT_LIMIT = 64 * 1024
 
 
 def limit() -> None:
@@ -46,8 +48,8 @@ def check(payload: bytes) -> None:
         return
     try:
         DECODER.decode(payload.decode())
-    except (ValueError, RecursionError):
-        if fault := jackson.fault(payload):
+    except (ValueError, RecursionError) as problem:
+        if fault := jackson.fault(payload) if len(payload) <= EXACT_LIMIT else str(problem):
             text = f"Could not parse request body into json: Could not parse payload into json: {fault}"
             raise InvalidRequestContentException(text, Type="User") from None
 
