@@ -146,7 +146,7 @@ def test_only_tmp_can_be_written_to(cloud, folder):
 
 
 def test_tmp_is_private_and_kept_while_warm(cloud):
-    """/tmp is the environment's own, 0700, and survives from one invocation to the next, even a crash."""
+    """/tmp is the environment's own, has AWS's mode, and survives from one invocation to the next, even a crash."""
     source = """
     import os, tempfile
     def handler(event, context):
@@ -156,7 +156,7 @@ def test_tmp_is_private_and_kept_while_warm(cloud):
         return [known, oct(os.stat(tempfile.gettempdir()).st_mode)]
     """
     name = cloud.deploy(source)
-    assert [cloud.invoke(name).json for _ in range(2)] == [[False, "0o40700"], [True, "0o40700"]]
+    assert [cloud.invoke(name).json for _ in range(2)] == [[False, "0o41777"], [True, "0o41777"]]
     assert cloud.run(source).json[0] is False
 
 

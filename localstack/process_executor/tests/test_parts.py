@@ -142,7 +142,7 @@ def test_what_is_not_http_is_refused(wire, nonsense):
 
 
 def test_signature_changes_with_any_file_but_ignored_ones(tmp_path):
-    """Content, names and deletions count; what is ignored does not."""
+    """Content, names, deletions and empty folders count; what is ignored does not."""
     (tmp_path / "package").mkdir()
     file = tmp_path / "package" / "a.py"
     file.write_text("1")
@@ -151,7 +151,9 @@ def test_signature_changes_with_any_file_but_ignored_ones(tmp_path):
     seen.add(signature([tmp_path], ["*.pyc"]))
     (tmp_path / "b.py").write_text("")
     seen.add(signature([tmp_path], ["*.pyc"]))
-    assert len(seen) == 3
+    (tmp_path / "empty").mkdir()
+    seen.add(signature([tmp_path], ["*.pyc"]))
+    assert len(seen) == 4
     (tmp_path / "package" / "a.pyc").write_text("")
     assert signature([tmp_path], ["*.pyc"]) in seen
 

@@ -4,6 +4,7 @@ They keep nothing across restarts. Chosen with ``PROVIDER_OVERRIDE_DYNAMODB=moto
 ``PROVIDER_OVERRIDE_DYNAMODBSTREAMS=moto``, both or neither.
 """
 
+import base64
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,20 +25,30 @@ class MotoDynamodbStreamsProvider(DynamodbstreamsApi):  # type: ignore[misc]  # 
     """Every operation falls through to moto, which keeps a stream beside its table."""
 
 
-def without_empty_images(provider: MotoDynamodbStreamsProvider) -> dict[str, Handler]:
-    """Dispatch to moto, and leave out the image that an insertion or a deletion does not have, as DynamoDB does."""
+def with_exact_images(provider: MotoDynamodbStreamsProvider) -> dict[str, Handler]:
+    """Dispatch to moto, whose images have binary values encoded twice, and an insertion an old one that is empty."""
     operations = dict(MotoFallbackDispatcher(provider).items())
     read = operations["GetRecords"]
 
     def get_records(context: Any, request: Any) -> Any:
         answer = read(context, request)
         for record in answer["Records"]:
-            for image in ("OldImage", "NewImage"):
-                if not record["dynamodb"].get(image, True):
-                    del record["dynamodb"][image]
+            for name in ("Keys", "OldImage", "NewImage"):
+                if image := record["dynamodb"].pop(name, None):
+                    record["dynamodb"][name] = {attribute: decoded(value) for attribute, value in image.items()}
         return answer
 
     return operations | {"GetRecords": get_records}
+
+
+def decoded(value: dict[str, Any]) -> dict[str, Any]:
+    """An attribute value with its binary content decoded once; that of lists and maps comes as it should."""
+    [(kind, content)] = value.items()
+    if kind == "B":
+        content = base64.b64decode(content)
+    elif kind == "BS":
+        content = [base64.b64decode(each) for each in content]
+    return {kind: content}
 
 
 def one_at_a_time(provider: MotoDynamodbProvider) -> dict[str, Handler]:
@@ -67,4 +78,4 @@ def dynamodb_moto() -> Service:
 @aws_provider(api="dynamodbstreams", name="moto")  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def dynamodbstreams_moto() -> Service:
     """Make the service that LocalStack loads as ``dynamodbstreams:moto``."""
-    return Service.for_provider(MotoDynamodbStreamsProvider(), dispatch_table_factory=without_empty_images)
+    return Service.for_provider(MotoDynamodbStreamsProvider(), dispatch_table_factory=with_exact_images)

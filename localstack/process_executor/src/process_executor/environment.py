@@ -93,7 +93,7 @@ class Environment:
                 self.plan.nursery.release(self.plan.id)
             self.state = "stopped"
             if self.plan.tmp_dir is not None:
-                shutil.rmtree(self.plan.tmp_dir, ignore_errors=True)
+                shutil.rmtree(self.plan.tmp_dir.parent, ignore_errors=True)
             self._on_gone()
 
     def idle(self) -> None:

@@ -31,7 +31,8 @@ LOG = logging.getLogger(__name__)
 TASK_ROOT = "/var/task"
 # What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
 FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
-LIMITS = {"RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 1024, "RLIMIT_CORE": 0}
+# As functions on AWS find them.
+LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
 SHARED_PROCESSES = 4096
 ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
 UIDS: set[int] = set()
@@ -264,9 +265,9 @@ class Paths:
         """The environment with folders as the function finds them."""
         if self.staged:
             return variables
-        real = {"LAMBDA_TASK_ROOT": self.task, "PWD": self.task, "TMPDIR": str(self.tmp_dir)}
+        real = {"LAMBDA_TASK_ROOT": self.task, "TMPDIR": str(self.tmp_dir)}
         if self.runtime.is_python:
-            real["PYTHONPATH"] = str(self.runtime.runtime_dir)
+            real |= {"PYTHONPATH": str(self.runtime.runtime_dir), "PWD": self.task}
         if self.opt_dir is not None:
             real["PATH"] = f"{variables['PATH']}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
@@ -308,15 +309,18 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
 
     Without a user of its own, a function's processes are counted together with LocalStack's many threads.
     """
-    limits = {"RLIMIT_FSIZE": tmp_mb << 20}
+    limits = {"RLIMIT_FSIZE": tmp_mb << 20, "RLIMIT_CORE": 0}
     return limits if uid else limits | {"RLIMIT_NPROC": SHARED_PROCESSES}
 
 
 def private_folder(environment_id: str, uid: int) -> Path:
-    """A ``/tmp`` for an environment without a mount namespace."""
-    folder = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
+    """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others."""
+    outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
     if uid:
-        os.chown(folder, uid, uid)
+        os.chown(outer, uid, uid)
+    folder = outer / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
     return folder
 
 
@@ -327,7 +331,7 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
     """
     given = {name: str(value) for name, value in env_vars.items() if not name.startswith(FOREIGN)}
     libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
-    defaults = {"LANG": "en_US.UTF-8", "PWD": TASK_ROOT, "SHLVL": "0"}
+    defaults = {"LANG": "en_US.UTF-8"}
     if not runtime.is_python:
         given.pop("AWS_EXECUTION_ENV", None)
         return defaults | {"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin", "LD_LIBRARY_PATH": libraries} | given
@@ -335,6 +339,8 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
     defaults |= {
         "LC_CTYPE": "C.UTF-8",
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "PWD": TASK_ROOT,
+        "SHLVL": "0",
         "LD_LIBRARY_PATH": f"/var/lang/lib:{libraries}",
         "PYTHONPATH": "/var/runtime",
         "_LAMBDA_TELEMETRY_LOG_FD": str(nursery_program.TELEMETRY_FD),

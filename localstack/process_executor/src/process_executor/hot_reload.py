@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def signature(folders: Sequence[Path], ignored: Sequence[str]) -> str:
-    """A digest of all files' paths, sizes and times of change, but for those whose name matches an ignored glob."""
+    """A digest of all paths, and of files' sizes and times of change, but for names that match an ignored glob."""
     digest = hashlib.blake2b(digest_size=16)
     for folder in folders:
         for line in sorted(walk(str(folder), ignored)):
@@ -17,7 +17,7 @@ def signature(folders: Sequence[Path], ignored: Sequence[str]) -> str:
 
 
 def walk(folder: str, ignored: Sequence[str]) -> Iterator[str]:
-    """One line per file below ``folder``, links followed."""
+    """One line per file and folder below ``folder``, links followed."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -26,6 +26,7 @@ def walk(folder: str, ignored: Sequence[str]) -> Iterator[str]:
         if any(fnmatch.fnmatchcase(entry.name, glob) for glob in ignored):
             continue
         if entry.is_dir():
+            yield f"{entry.path}/\n"
             yield from walk(entry.path, ignored)
             continue
         try:

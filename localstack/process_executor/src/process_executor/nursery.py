@@ -19,7 +19,7 @@ Where the kernel allows, the nursery lives in a root file system of its own (``/
 
 # Plain os calls: all of this runs around a fork, and what it imports stays in every function's memory. Imports in
 # functions are for the moment before the interpreter ends, or before the first fork.
-# ruff: noqa: PTH100, PTH102, PTH106, PTH112, PTH114, PTH115, PTH116, PTH119, PTH120, PTH123, PTH208, PTH211, PLC0415
+# ruff: noqa: PTH100, PTH101, PTH102, PTH106, PTH108, PTH110, PTH112, PTH114, PTH115, PTH116, PTH119, PTH120, PTH123, PTH208, PTH211, PLC0415
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     Config = dict[str, Any]  # as LocalStack's side writes it: spawner.Nursery
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLONE_NEWNS = 0x00020000
@@ -72,6 +73,7 @@ TELEMETRY_FD = 62
 # As AWS's functions run: sbx_user1051.
 SANDBOX_UID = 993
 SANDBOX_GID = 990
+SANDBOX_USER = "sbx_user1051"
 # No host variables, no user's packages, no site-packages.
 FLAGS = ("-E", "-s", "-S")
 PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -192,7 +194,8 @@ def build_root(config: Config) -> None:
             bind(host, root + host)
     for name in (*OWN_FOLDERS, *("var/" + folder for folder in VAR_FOLDERS)):
         os.mkdir(root + "/" + name)
-    tmpfs(root + "/environments", "mode=0700,size=1m")
+    tmpfs(root + "/environments", "mode=0700,size=64m")
+    write(root + "/lambda-entrypoint.sh", '#!/bin/sh\nexec /var/runtime/bootstrap "$@"\n', 0o755)  # AWS's is there too
     bind(config["prefix"], root + "/var/lang")
     if config["runtime_dir"]:
         bind(config["runtime_dir"], root + "/var/runtime")
@@ -242,6 +245,11 @@ def mount_environment(order: Order, host: str) -> None:
         bind(host + order["opt_dir"], "/opt")
         make_read_only("/opt")
     bind(tmp_of(order["id"]), "/tmp")  # noqa: S108  # the function's own
+    if os.path.exists("/etc/passwd"):
+        uid, gid = order["uid"] or SANDBOX_UID, order["gid"] or SANDBOX_GID
+        user = f"{SANDBOX_USER}:x:{uid}:{gid}::/home/{SANDBOX_USER}:/sbin/nologin\n"
+        write(users_of(order["id"]), "root:x:0:0:root:/root:/bin/bash\n" + user, 0o644)
+        bind(users_of(order["id"]), "/etc/passwd")
     for hidden in (host, "/environments"):
         detach(hidden)
     for place in ("/", "/var/lang", "/var/runtime", *("/" + name for name in PROGRAM_FOLDERS)):
@@ -252,6 +260,18 @@ def mount_environment(order: Order, host: str) -> None:
 def tmp_of(environment_id: str) -> str:
     """Where the nursery has an environment's /tmp."""
     return "/environments/" + environment_id
+
+
+def users_of(environment_id: str) -> str:
+    """Where the nursery has an environment's /etc/passwd."""
+    return f"/environments/{environment_id}.users"
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Make a small file."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(path, mode)
 
 
 def close_descriptors(keep: Sequence[int]) -> None:
@@ -363,10 +383,12 @@ def become_unprivileged(order: Order, level: str) -> None:
         header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
         check(libc.syscall(CAPSET, header, bytes(24)), "capset")
     elif order["uid"] and (level == "namespaces" or all(map(open_to_all, order["must_read"]))):
+        os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
         os.setgroups([])
         os.setgid(order["gid"])
         os.setuid(order["uid"])
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_DUMPABLE, 1)  # or its own /proc/self would be root's
 
 
 def open_to_all(path: str) -> bool:
@@ -572,11 +594,8 @@ class Nursery:
         path = tmp_of(order["id"])
         if os.path.isdir(path):
             return
-        owner: tuple[int, int] = (order["uid"], order["gid"])
-        if self.config["level"] == "user-namespaces":
-            owner = (0, 0)  # of this user namespace; the environment's own maps it to the sandbox user
         os.mkdir(path)
-        tmpfs(path, f"mode=0700,size={order['tmp_mb']}m,uid={owner[0]},gid={owner[1]}")
+        tmpfs(path, f"mode=1777,size={order['tmp_mb']}m")
 
     def fork(self) -> int:
         """Fork; with namespaces, into a fresh PID namespace, of which the child is the init."""
@@ -604,6 +623,8 @@ class Nursery:
         if self.staged and os.path.isdir(path):
             detach(path)
             os.rmdir(path)
+            with suppress(FileNotFoundError):
+                os.unlink(users_of(environment_id))
 
     def compile(self, folder: str) -> None:
         """Write bytecode beside a function's sources, in a process of its own, at the lowest priority."""
