@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import textwrap
 import uuid
 from pathlib import Path
 
@@ -218,6 +219,62 @@ def test_environment_of_a_deleted_function_is_stopped(cloud):
     assert process.exists()
     cloud.awslambda.delete_function(FunctionName=name)
     eventually(lambda: (cloud.environments(name), process.exists()), lambda found: found == ([], False))
+
+
+def test_function_is_awss_user(staged_cloud):
+    """By name, for Python and for programs; with AWS's own places around it."""
+    source = """
+    import getpass, os, subprocess
+    def handler(event, context):
+        script = os.stat("/lambda-entrypoint.sh")
+        return [getpass.getuser(), subprocess.check_output("whoami", text=True), oct(script.st_mode), script.st_uid]
+    """
+    assert staged_cloud.run(source).json == ["sbx_user1051", "sbx_user1051\n", "0o100755", 0]
+
+
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2"])
+def test_streams_can_be_opened_by_their_names(cloud, place):
+    """By the function and by the programs that it starts."""
+    source = f"""
+    import subprocess
+    def handler(event, context):
+        with open("{place}", "w") as stream:
+            stream.write("by python\\n")
+        subprocess.run("echo by sh >{place}", shell=True, check=True)
+    """
+    log = cloud.run(source).log
+    assert "by python\n" in log
+    assert "by sh\n" in log
+
+
+def test_custom_runtime_gets_no_variables_of_a_shell(cloud):
+    """PWD and SHLVL are what the managed runtimes' start script leaves behind."""
+    bootstrap = """\
+    #!/usr/bin/env python3
+    import json, os, urllib.request
+    found = json.dumps(sorted(os.environ)).encode()
+    api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
+    while True:
+        with urllib.request.urlopen(f"{api}/next") as answer:
+            request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
+        urllib.request.urlopen(f"{api}/{request_id}/response", found).close()
+    """
+    files = {"bootstrap": textwrap.dedent(bootstrap)}
+    found = cloud.invoke(cloud.deploy(files, Runtime="provided.al2023", Handler="h", MemorySize=256)).json
+    assert {"LAMBDA_TASK_ROOT", "_HANDLER", "PATH", "LANG"} <= set(found)
+    assert not {"PWD", "SHLVL", "PYTHONPATH", "AWS_EXECUTION_ENV"} & set(found)
+
+
+def test_limits_are_awss(staged_cloud):
+    """Of core files, locked memory, descriptors, processes, as on AWS; the rest has none."""
+    source = """
+    import resource
+    def handler(event, context):
+        return {name: resource.getrlimit(getattr(resource, name)) for name in event}
+    """
+    names = ["RLIMIT_CORE", "RLIMIT_MEMLOCK", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_FSIZE"]
+    expected = [[10737418240] * 2, [65536] * 2, [1024] * 2, [742] * 2, [-1, -1]]
+    assert staged_cloud.run(source, names).json == dict(zip(names, expected, strict=True))
 
 
 def test_limit_of_open_files_is_awss(cloud):

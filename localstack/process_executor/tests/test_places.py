@@ -58,6 +58,10 @@ READ = [
     ("glob.glob('/var/task/data/more/**/*.txt', recursive=True)", ["/var/task/data/more/words.txt"]),
     ("subprocess.check_output(['cat', '/opt/words.txt'], text=True)", "in the layer"),
     ("subprocess.check_output(['cat', 'words.txt'], text=True, cwd='/opt')", "in the layer"),
+    ("subprocess.check_output('cat /opt/words.txt >/tmp/out; cat /tmp/out', text=True, shell=True)", "in the layer"),
+    ("subprocess.check_output(['sh', '-c', 'test -d \"/var/task\" && echo /options'], text=True)", "/options\n"),
+    ("[getpass.getuser(), os.path.expanduser('~')]", ["sbx_user1051", "/home/sbx_user1051"]),
+    ("oct(os.stat('/tmp').st_mode)", "0o41777"),
     ("[layered.word, layered.__file__]", ["layered", "/opt/python/layered.py"]),
 ]
 
@@ -65,7 +69,7 @@ READ = [
 @pytest.mark.parametrize(("expression", "expected"), READ)
 def test_what_came_with_the_function_is_read_by_awss_names(run, here, expression, expected):
     """Files of the zip at /var/task, those of layers at /opt."""
-    modules = "import glob, os, subprocess, layered\nfrom pathlib import Path"
+    modules = "import getpass, glob, os, subprocess, layered\nfrom pathlib import Path"
     assert run(f"{modules}\nfound = {expression}", here) == expected
 
 
@@ -153,6 +157,23 @@ def test_file_of_the_function_cannot_be_written_to(run, here, mode):
         ["OSError", 30, "/var/task/data/words.txt"],
         ["PermissionError", 13, "/var/task/data/words.txt"],
     )
+
+
+def test_what_c_code_leaves_in_tmp_is_found(cloud):
+    """A library that opens a file by itself and Python code that opens it by the same name mean the same file."""
+    source = """
+    import ctypes, os
+    def handler(event, context):
+        libc = ctypes.CDLL(None)
+        path = f"/tmp/{event}"
+        os.close(libc.open(path.encode(), os.O_CREAT | os.O_WRONLY, 0o644))
+        with open(path, "a") as file:
+            file.write("known")
+        found = open(path).read()
+        os.remove(path)
+        return [found, os.path.exists(path)]
+    """
+    assert cloud.run(source, uuid.uuid4().hex).json == ["known", False]
 
 
 def test_tmp_is_nobody_elses(cloud):

@@ -6,7 +6,7 @@ refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does. W
 (``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries are handed it too.
 
 Not reached are paths that C code opens by itself, and those inside the programs that a function starts: such a program
-gets real paths in its arguments.
+gets real paths in its arguments. What C code leaves in the machine's ``/tmp`` is found there.
 
 The nursery installs this before it imports anything that a function will use. Like the nursery it runs under any
 CPython from 3.9 on and imports nothing but the standard library.
@@ -22,7 +22,9 @@ import errno
 import functools
 import io
 import os
+import re
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -39,19 +41,25 @@ REMOVING = ("remove", "rmdir", "unlink")
 MOVING = ("rename", "replace")
 LINKING = ("link", "symlink")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+USER = "sbx_user1051"
 TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
+# One of AWS's folders in a text, and what follows it to the end of a word.
+NAMED = re.compile(r"(?<![\w./~-])/(?:var/task|var/runtime|var/lang|opt|tmp)(?:/[^\s'\":;,|&<>()]*|(?![\w./-]))")
 
 # AWS's folders and the real ones; empty until a function moves in.
 folders: dict[str, str] = {}
 # Real folders, also when they lie below one of AWS's names: the machine's temporary folder often is /tmp.
 known: list[str] = []
+moved_in_at = 0.0
 real_stat = os.stat
 real_readlink = os.readlink
 
 
 def move_in(places: dict[str, str], others: list[str]) -> None:
     """Begin to translate: ``places`` has the real folder for each of AWS's, ``others`` are real folders in use."""
+    global moved_in_at  # noqa: PLW0603
+    moved_in_at = time.time()
     folders.update(places)
     known[:] = [*places.values(), *others]
 
@@ -69,8 +77,19 @@ def real(path: Any) -> Any:
         for shown, folder in folders.items():
             if is_below(text, shown):
                 found = folder + text[len(shown) :]
+                if shown == TMP and not is_there(found) and is_own(text):
+                    return path
                 return os.fsencode(found) if isinstance(given, bytes) else found
     return path
+
+
+def real_within(argument: Any) -> Any:
+    """An argument of a program with the real paths for AWS's in it, as in a shell's command."""
+    if not folders:
+        return argument
+    text = os.fsdecode(argument)
+    found = NAMED.sub(lambda match: real(match[0]), text)
+    return argument if found == text else found
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -90,8 +109,10 @@ def absolute(path: Any, dir_fd: int | None = None) -> str | None:
 
 
 def is_writable(text: str) -> bool:
-    """Whether AWS lets a function write there."""
-    return any(is_below(text, folder) for folder in (folders[TMP], *DEVICES))
+    """Whether AWS lets a function write there; the machine's ``/tmp`` is for what C code has left in it."""
+    if any(is_below(text, folder) for folder in (folders[TMP], *DEVICES)):
+        return True
+    return is_below(text, TMP) and not any(is_below(text, folder) for folder in known)
 
 
 def is_there(path: Any) -> bool:
@@ -101,6 +122,15 @@ def is_there(path: Any) -> bool:
     except (OSError, TypeError, ValueError):
         return False
     return True
+
+
+def is_own(text: str) -> bool:
+    """Whether C code of this function has made something there: its user has, since it moved in."""
+    try:
+        status = real_stat(text)
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and status.st_ctime >= moved_in_at
 
 
 def refuse_to_write(path: Any, given: Any, dir_fd: int | None = None, *, new: bool) -> None:
@@ -287,8 +317,31 @@ def starting(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(args: Any, programs: Any, close_fds: Any, pass_fds: Any, cwd: Any, *rest: Any) -> Any:
-        args, programs = [real(each) for each in args], tuple(real(each) for each in programs)
+        args, programs = [real_within(each) for each in args], tuple(real(each) for each in programs)
         return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), *rest)
+
+    return call
+
+
+def naming(function: Function) -> Function:
+    """``pwd.getpwuid``, which knows the user that functions run as."""
+
+    @functools.wraps(function)
+    def call(uid: int) -> Any:
+        if folders and uid == os.getuid():
+            home = "/home/" + USER
+            return type(function(0))((USER, "x", uid, os.getgid(), "", home, "/sbin/nologin"))
+        return function(uid)
+
+    return call
+
+
+def becoming(function: Function) -> Function:
+    """A function that starts a program, or becomes one."""
+
+    @functools.wraps(function)
+    def call(path: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
+        return carry_out(function, real(path), path, ([real_within(each) for each in args], *rest), kwargs)
 
     return call
 
@@ -327,11 +380,13 @@ def install() -> None:
     import _ctypes
     import _posixsubprocess
     import ctypes
+    import pwd
     import traceback
 
+    replace(pwd, "getpwuid", naming)
     kinds = (
         (READING, reading),
-        (STARTING, reading),
+        (STARTING, becoming),
         (CREATING, creating),
         (CHANGING, changing),
         (REMOVING, removing),
