@@ -232,6 +232,26 @@ def test_function_is_awss_user(staged_cloud):
     assert staged_cloud.run(source).json == ["sbx_user1051", "sbx_user1051\n", "0o100755", 0]
 
 
+def test_variables_are_in_proc(cloud):
+    """The kernel tells of the function's process what it would of one that was started with these variables."""
+    source = """
+    def handler(event, context):
+        with open("/proc/self/environ") as file:
+            return dict(line.split("=", 1) for line in file.read().split("\\0") if line)
+    """
+    found = cloud.run(source, Environment={"Variables": {"MINE": "grüße"}}).json
+    assert set(found) - {"TMPDIR"} == (VARIABLES | {"MINE", "_LAMBDA_TELEMETRY_LOG_FD"}) - {"_X_AMZN_TRACE_ID"}
+    assert found["MINE"] == "grüße"
+
+
+def test_variables_of_the_init_are_in_proc(staged_cloud):
+    """Process 1 of the function's world has them too, and nothing of the host's."""
+    source = "def handler(event, context): return open('/proc/1/environ').read()\n"
+    found = staged_cloud.run(source, Environment={"Variables": {"MINE": "42"}}).json
+    assert "\0MINE=42\0" in found
+    assert "ROOM" not in found
+
+
 @pytest.mark.parametrize("place", ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/proc/self/fd/2"])
 def test_streams_can_be_opened_by_their_names(cloud, place):
     """By the function and by the programs that it starts."""

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_MM = 35
+PR_SET_MM_ENV_END = 11
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 CLONE_NEWNS = 0x00020000
@@ -74,6 +76,8 @@ TELEMETRY_FD = 62
 SANDBOX_UID = 993
 SANDBOX_GID = 990
 SANDBOX_USER = "sbx_user1051"
+# The nursery is started with a variable of this name and size: a fork's variables take the room of its own.
+ROOM, ROOM_BYTES = "ROOM", 16 << 10
 # No host variables, no user's packages, no site-packages.
 FLAGS = ("-E", "-s", "-S")
 PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -161,7 +165,7 @@ def stage(config: Config, control_fd: int) -> NoReturn:
     inside = dict(config, staged=True, runtime_dir="/var/runtime" if config["runtime_dir"] else "", host="/host")
     os.set_inheritable(control_fd, True)
     command = [interpreter, *FLAGS, "/host" + os.path.abspath(__file__), json.dumps(inside), str(control_fd)]
-    environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/var/lang/lib"}  # for a shared libpython
+    environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/var/lang/lib", ROOM: os.environ[ROOM]}
     os.execve(interpreter, command, environment)  # noqa: S606
 
 
@@ -219,6 +223,7 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         namespaces = bool(config.get("staged"))
         if namespaces:
             mount_environment(order, config["host"])
+        show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
         child = os.fork()
         if child == 0:
@@ -227,6 +232,10 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         for number in (0, 1, 2):
             os.dup2(null, number)
         close_descriptors([status_fd])
+        if config["level"] == "namespaces":
+            become(order["uid"], order["gid"])
+            prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # the change has cleared it
+        prctl(PR_SET_DUMPABLE, 1)  # or /proc/1 would be root's
         Keeper(status_fd, namespaces).keep(child)
     except BaseException as error:  # noqa: BLE001  # whatever it is, LocalStack must hear of it
         with suppress(OSError):
@@ -384,11 +393,29 @@ def become_unprivileged(order: Order, level: str) -> None:
         check(libc.syscall(CAPSET, header, bytes(24)), "capset")
     elif order["uid"] and (level == "namespaces" or all(map(open_to_all, order["must_read"]))):
         os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
-        os.setgroups([])
-        os.setgid(order["gid"])
-        os.setuid(order["uid"])
+        become(order["uid"], order["gid"])
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 1)  # or its own /proc/self would be root's
+
+
+def become(uid: int, gid: int) -> None:
+    """Be this user, in no other group."""
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+def show_environment(environment: dict[str, str]) -> None:
+    """Let ``/proc/PID/environ`` of this process and its forks have these variables, as far as there is room."""
+    with open("/proc/self/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    data = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environment.items())
+    if len(data) > end - start:
+        return
+    ctypes.memmove(start, data.ljust(end - start, b"\0"), end - start)
+    with suppress(OSError):  # without the right to, zeros follow
+        check(libc.prctl(PR_SET_MM, PR_SET_MM_ENV_END, ctypes.c_ulong(start + len(data)), 0, 0), "prctl")
 
 
 def open_to_all(path: str) -> bool:

@@ -180,7 +180,7 @@ class Nursery:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env={"PATH": "/usr/bin:/bin"},
+                env={"PATH": "/usr/bin:/bin", nursery_program.ROOM: " " * nursery_program.ROOM_BYTES},
             )
             theirs.close()
             try:
