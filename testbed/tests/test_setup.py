@@ -7,7 +7,7 @@ import pytest
 
 from testbed.progress import PlainRenderer, Progress
 from testbed.settings import ROOT, Settings
-from testbed.setup import Piece, Setup
+from testbed.setup import Piece, Setup, other_pythons
 
 
 class Workshop:
@@ -69,3 +69,14 @@ def test_every_piece_is_made_from_files_that_exist():
     inputs = [path for piece in setup._pieces.values() for path in piece.inputs]
     assert inputs
     assert [path for path in inputs if not path.exists()] == []
+
+
+def test_other_pythons_are_those_of_path_and_pyenv(tmp_path, monkeypatch):
+    """Versions that functions may be written for, but this one; whether they run is seen when they are asked to."""
+    for program in ("bin/python3.11", "bin/python3.8", "pyenv/versions/3.14.2/bin/python3.14"):
+        path = tmp_path / program
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    assert other_pythons() == ["3.11", "3.14"]

@@ -23,7 +23,7 @@ from process_executor.spawner import receive_status
 
 PIPE_READ = 1 << 18
 # Of one invocation, in bytes of LocalStack's memory: a function that prints without end must not fill it.
-OUTPUT_LIMIT = 128 << 20
+OUTPUT_LIMIT = 64 << 20
 EVENT_OVERHEAD = 400
 SIGNALS: dict[int, str] = {
     signal.SIGHUP: "hangup",
