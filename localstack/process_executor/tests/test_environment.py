@@ -227,9 +227,9 @@ def test_function_is_awss_user(staged_cloud):
     import getpass, os, subprocess
     def handler(event, context):
         script = os.stat("/lambda-entrypoint.sh")
-        return [getpass.getuser(), subprocess.check_output("whoami", text=True), oct(script.st_mode), script.st_uid]
+        return [getpass.getuser(), subprocess.check_output("whoami", text=True), oct(script.st_mode)]
     """
-    assert staged_cloud.run(source).json == ["sbx_user1051", "sbx_user1051\n", "0o100755", 0]
+    assert staged_cloud.run(source).json == ["sbx_user1051", "sbx_user1051\n", "0o100755"]
 
 
 def test_variables_are_in_proc(cloud):
@@ -248,6 +248,8 @@ def test_variables_of_the_init_are_in_proc(staged_cloud):
     """Process 1 of the function's world has them too, and nothing of the host's."""
     source = "def handler(event, context): return open('/proc/1/environ').read()\n"
     found = staged_cloud.run(source, Environment={"Variables": {"MINE": "42"}}).json
+    if staged_cloud.isolation == "user-namespaces":
+        pytest.skip("the init is of another user namespace there, which hides it")
     assert "\0MINE=42\0" in found
     assert "ROOM" not in found
 

@@ -96,6 +96,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         debugging.release_port(self._debug_port)
         with UID_LOCK:
             UIDS.discard(self._uid)
+            self._uid = 0  # another environment's from now on
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         """Run one invocation."""
@@ -277,9 +278,8 @@ class Paths:
         """The real folder for each of AWS's, where they differ."""
         if self.tmp_dir is None:
             return {}
-        places = {TASK_ROOT: str(self.task_dir), "/tmp": str(self.tmp_dir)}  # noqa: S108  # the function's own
-        if self.opt_dir is not None:
-            places["/opt"] = str(self.opt_dir)
+        opt = self.opt_dir or self.tmp_dir.with_name("opt")
+        places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         if self.runtime.is_python:
             places |= {"/var/runtime": str(self.runtime.runtime_dir), "/var/lang": str(self.runtime.prefix)}
         return places
@@ -314,10 +314,14 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
 
 
 def private_folder(environment_id: str, uid: int) -> Path:
-    """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others."""
+    """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
+
+    Beside it is an empty ``opt``, for functions without layers.
+    """
     outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
     if uid:
         os.chown(outer, uid, uid)
+    (outer / "opt").mkdir(mode=0o755)
     folder = outer / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
