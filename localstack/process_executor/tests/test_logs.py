@@ -145,8 +145,8 @@ import subprocess, threading
 def handler(event, context):
     if event == "itself":
         while True:
-            print("y" * 70)
-    subprocess.Popen(["yes"])
+            print("y" * 4000)
+    subprocess.Popen(["yes", "y" * 4000])
     if event == "timeout":
         threading.Event().wait()
     if event == "memory":
@@ -157,23 +157,23 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize(
-    ("event", "expected"),
+    ("event", "timeout_s", "expected"),
     [
-        ("itself", "Sandbox.Timedout"),
-        ("timeout", "Sandbox.Timedout"),
-        ("memory", "Runtime.OutOfMemory"),
-        ("answer", None),
+        ("itself", 2, "Sandbox.Timedout"),
+        ("timeout", 2, "Sandbox.Timedout"),
+        ("memory", 60, "Runtime.OutOfMemory"),
+        ("answer", 60, None),
     ],
 )
-def test_output_without_end_keeps_nobody_waiting(cloud, event, expected):
+def test_output_without_end_keeps_nobody_waiting(cloud, event, timeout_s, expected):
     """Neither an answer nor a timeout nor a limit waits for a function, or a child of it, to stop writing."""
-    answer = cloud.run(ENDLESS, event, Timeout=2)
+    answer = cloud.run(ENDLESS, event, Timeout=timeout_s)
     assert (answer.json if expected is None else answer.json["errorType"]) == (expected or "answered")
 
 
 def test_output_without_end_during_the_initialization_times_out(cloud_of_short_inits):
     """The limits of an initialization hold too."""
-    answer = cloud_of_short_inits.run("while True: print('y' * 70)\n", Timeout=2)
+    answer = cloud_of_short_inits.run("while True: print('y' * 4000)\n", Timeout=2)
     assert answer.json["errorType"] == "Sandbox.Timedout"
 
 

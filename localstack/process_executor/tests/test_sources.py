@@ -160,17 +160,23 @@ def test_messages_that_failed_come_again(cloud):
     cloud.awslambda.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
-def test_changes_of_a_table_reach_the_function(cloud):
-    """A DynamoDB stream brings insertions, changes and deletions, in order, with the images they have."""
+def streamed_table(cloud):
+    """A new table with a stream: the client, the table's name, the stream's ARN."""
     dynamodb = cloud.client("dynamodb")
     table = f"t-{uuid.uuid4().hex}"
-    stream = dynamodb.create_table(
+    created = dynamodb.create_table(
         TableName=table,
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-    )["TableDescription"]["LatestStreamArn"]
+    )
+    return dynamodb, table, created["TableDescription"]["LatestStreamArn"]
+
+
+def test_changes_of_a_table_reach_the_function(cloud):
+    """A DynamoDB stream brings insertions, changes and deletions, in order, with the images they have."""
+    dynamodb, table, stream = streamed_table(cloud)
     name = cloud.deploy(
         "import json\ndef handler(event, context):\n    for record in event['Records']: print(json.dumps(record))\n"
     )
@@ -198,15 +204,7 @@ def test_changes_of_a_table_reach_the_function(cloud):
 
 def test_stream_events_are_filtered(cloud):
     """Only what fits the mapping's pattern invokes the function."""
-    dynamodb = cloud.client("dynamodb")
-    table = f"t-{uuid.uuid4().hex}"
-    stream = dynamodb.create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
-    )["TableDescription"]["LatestStreamArn"]
+    dynamodb, table, stream = streamed_table(cloud)
     name = cloud.deploy(PRINT)
     pattern = {"dynamodb": {"NewImage": {"id": {"S": [{"prefix": "wanted"}]}}}}
     cloud.awslambda.create_event_source_mapping(

@@ -162,7 +162,7 @@ class Environment:
     def _init_verdict(self, process: Process) -> Failure | None:
         if process.init_error is not None:
             return process.init_error
-        if process.exited:
+        if process.exited or process.out_of_memory:
             return process.exit_failure()
         if not process.ready:
             return Failure(
@@ -193,7 +193,7 @@ class Environment:
         self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline)
         if not invocation.answered:
             self._raise_if_stopped()
-            if process.exited:
+            if process.exited or process.out_of_memory:
                 invocation.failure = process.exit_failure()
             else:
                 text = f"Task timed out after {self.plan.timeout_s}.00 seconds"
