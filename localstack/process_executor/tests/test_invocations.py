@@ -69,6 +69,16 @@ def test_client_context_reaches_the_function(cloud):
     assert answer.json == [{"foo": "bar"}, "tests"]
 
 
+@pytest.mark.parametrize("sampled", ["0", "1"])
+def test_trace_is_sampled_if_the_caller_says_so(cloud, sampled):
+    """The function sees the caller's trace and decision."""
+    trace = f"Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled={sampled}"
+    name = cloud.deploy("import os\ndef handler(event, context): return os.environ['_X_AMZN_TRACE_ID']\n")
+    client = cloud.client("lambda")
+    client.meta.events.register("before-send", lambda request, **_: request.headers.update({"X-Amzn-Trace-Id": trace}))
+    assert json.load(client.invoke(FunctionName=name)["Payload"]) == trace
+
+
 def test_handler_error_is_reported_by_the_runtime(cloud):
     """An exception is answered with AWS's paths in its stack trace."""
     answer = cloud.run('def handler(event, context):\n    raise Exception("Handler fails")\n')

@@ -285,6 +285,19 @@ def test_event_invocation_that_fails_is_tried_three_times(cloud, queue):
     assert [each for each in tries if each.startswith("asked")] == [f"asked {request_id}\n"] * 3
 
 
+def test_event_invocation_that_meets_an_update_is_not_late(cloud):
+    """None waits for the queue to give it a second time, which would take the function's timeout and a minute."""
+    name = cloud.deploy(PRINT, Timeout=60)
+    cloud.invoke(name, {"n": 0})
+    for number in range(1, 6):
+        cloud.awslambda.update_function_configuration(FunctionName=name, Description=str(number))
+        eventually(lambda: cloud.configuration(name)["LastUpdateStatus"], lambda status: status == "Successful")
+        cloud.awslambda.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps({"n": number}))
+    wanted = [{"n": number} for number in range(6)]
+    found = cloud.events(name, lambda messages: sum(message.startswith("{") for message in messages) >= len(wanted))
+    assert sorted((json.loads(each) for each in found if each.startswith("{")), key=lambda e: e["n"]) == wanted
+
+
 def test_destination_of_failures_gets_the_answer(cloud, queue):
     """A record with request, answer and how often it was tried, as AWS documents it."""
     name = cloud.deploy(FAIL)

@@ -39,6 +39,8 @@ def batch() -> None:
     def _add_logs(_call: Callable[..., None], self: Any, item: LogItem) -> None:
         if is_api_enabled("logs"):
             self.log_queue.put((int(time.time() * 1000), item))
+            if self._shutdown_event.is_set():
+                send_rest(self)
 
     @patch(LogHandler.run_log_loop)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _run_log_loop(_call: Callable[..., None], self: Any, *_: Any, **__: Any) -> None:
@@ -62,7 +64,12 @@ def batch() -> None:
 
 def take(waiting: "queue.Queue[Any]") -> list[Any]:
     """All that is there, once there is something."""
-    items = [waiting.get()]
+    return [waiting.get(), *take_at_once(waiting)]
+
+
+def take_at_once(waiting: "queue.Queue[Any]") -> list[Any]:
+    """All that is there."""
+    items = []
     with contextlib.suppress(queue.Empty):
         while True:
             items.append(waiting.get_nowait())
@@ -74,22 +81,40 @@ def take(waiting: "queue.Queue[Any]") -> list[Any]:
 
 def send_logs(handler: Any) -> None:
     """Send what one function version logs until it is stopped, and what was logged until then."""
-    client = connect_to.with_assumed_role(
-        region_name=handler.region, role_arn=handler.role_arn, service_principal=ServicePrincipal.lambda_
-    ).logs
+    client = client_of(handler)
     ended = False
     while not ended:
         items = take(handler.log_queue)
         ended = QUEUE_SHUTDOWN in items
-        streams: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for timestamp, item in (item for item in items if item is not QUEUE_SHUTDOWN):
-            streams[item.log_group, item.log_stream] += [
-                {"timestamp": timestamp, "message": event} for event in item.logs.events if event != "\n"
-            ]
-        for (group, stream), events in streams.items():
-            for some in itertools.batched(events, EVENTS_AT_ONCE, strict=False):
-                put(client, list(some), logGroupName=group, logStreamName=stream)
+        store(client, [item for item in items if item is not QUEUE_SHUTDOWN])
         handler._shutdown_event.wait(LOG_PAUSE_S)  # noqa: SLF001  # this is its loop
+
+
+def send_rest(handler: Any) -> None:
+    """Send what a version that has been stopped logs, because an invocation was finished: its loop may have ended."""
+    items = take_at_once(handler.log_queue)
+    if QUEUE_SHUTDOWN in items:
+        handler.log_queue.put(QUEUE_SHUTDOWN)  # it has not: that was for the loop
+    store(client_of(handler), [item for item in items if item is not QUEUE_SHUTDOWN])
+
+
+def client_of(handler: Any) -> Any:
+    """CloudWatch Logs, as the function's role."""
+    return connect_to.with_assumed_role(
+        region_name=handler.region, role_arn=handler.role_arn, service_principal=ServicePrincipal.lambda_
+    ).logs
+
+
+def store(client: Any, items: list[tuple[int, LogItem]]) -> None:
+    """Put logs and their times where they belong."""
+    streams: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for timestamp, item in items:
+        streams[item.log_group, item.log_stream] += [
+            {"timestamp": timestamp, "message": event} for event in item.logs.events if event != "\n"
+        ]
+    for (group, stream), events in streams.items():
+        for some in itertools.batched(events, EVENTS_AT_ONCE, strict=False):
+            put(client, list(some), logGroupName=group, logStreamName=stream)
 
 
 def put(client: Any, events: list[dict[str, Any]], **stream: str) -> None:

@@ -45,11 +45,13 @@ def start_process_executor() -> None:
         code,
         dead_letters,
         descriptors,
+        events,
         function_urls,
         gateway,
         log_groups,
         payloads,
         spawner,
+        tracing,
     )
     from process_executor.settings import settings
     from process_executor.status import StatusResource
@@ -62,9 +64,11 @@ def start_process_executor() -> None:
     code.keep_while_used()
     log_groups.follow()
     dead_letters.identify()
+    events.lose_none()
     function_urls.complete()
     gateway.spare()
     payloads.limit()
+    tracing.respect()
     spawner.start_ahead()
     get_internal_apis().add(StatusResource())
 
