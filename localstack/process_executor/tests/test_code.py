@@ -58,6 +58,28 @@ def test_function_overrides_the_runtimes_packages(cloud):
     assert cloud.invoke(cloud.deploy(files)).json == "mine"
 
 
+def test_function_overrides_what_the_runtime_client_imports(cloud, layer):
+    """The runtime's own copy may be in memory already; a layer's comes before it."""
+    source = "import snapshot_restore_py\ndef handler(event, context): return snapshot_restore_py.word\n"
+    arn = layer({"python/snapshot_restore_py.py": "word = 'mine'\n"})
+    assert cloud.run(source, Layers=[arn]).json == "mine"
+
+
+def test_bytecode_is_compiled_once_a_version(cloud):
+    """When the version is made, in the background; its environments use it and write none."""
+    name = cloud.deploy("def handler(event, context): return __file__\n")
+
+    def compiled():
+        return {path: path.stat().st_mtime_ns for path in cloud.folder.glob(f"**/*{name}*/**/app.cpython-*.pyc")}
+
+    first = eventually(compiled, lambda found: len(found) == 1)
+    for _ in range(2):
+        assert cloud.invoke(name).json == "/var/task/app.py"
+        cloud.awslambda.update_function_configuration(FunctionName=name, Description="starts another environment")
+        eventually(lambda: cloud.configuration(name)["LastUpdateStatus"], lambda status: status == "Successful")
+    assert compiled() == first
+
+
 @pytest.fixture
 def source_folder(cloud):
     folder = cloud.folder / f"source-{os.urandom(4).hex()}"

@@ -89,6 +89,43 @@ def test_nursery_that_died_is_replaced(short_lived):
     assert short_lived.invoke(name).json == "served"
 
 
+def waiting_below(cloud):
+    """The environments that are made but not asked for: forks of a nursery that have not forked."""
+    children = [child for nursery in children_of(cloud.process.pid) for child in children_of(nursery)]
+    return [pid for pid in alive(children) if not children_of(pid)]
+
+
+def children_of(pid):
+    with contextlib.suppress(OSError):
+        return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children") for each in path.read_text().split()]
+    return []
+
+
+def test_environments_wait_in_a_pool(clouds):
+    """As many as the setting says, and each that is taken is replaced; never one for two functions."""
+    cloud = clouds(PROCESS_EXECUTOR_POOL_SIZE="3", PROCESS_EXECUTOR_ISOLATION="process")
+    first = eventually(lambda: waiting_below(cloud), lambda pids: len(pids) == 3)
+    keepers = {cloud.run("import os\ndef handler(event, context): return os.getppid()\n").json for _ in range(3)}
+    assert keepers == set(first)
+    eventually(lambda: waiting_below(cloud), lambda pids: len(pids) == 3 and not keepers & set(pids))
+
+
+def test_pool_can_be_empty(clouds):
+    """Then environments are made when they are asked for."""
+    cloud = clouds(PROCESS_EXECUTOR_POOL_SIZE="0", PROCESS_EXECUTOR_ISOLATION="process")
+    assert cloud.run("def handler(event, context): return 'served'\n").json == "served"
+    assert waiting_below(cloud) == []
+
+
+def test_environment_that_died_while_it_waited_is_not_handed_out(clouds):
+    """The next one serves."""
+    cloud = clouds(PROCESS_EXECUTOR_POOL_SIZE="3", PROCESS_EXECUTOR_ISOLATION="process")
+    name = cloud.deploy("def handler(event, context): return 'served'\n")
+    for pid in eventually(lambda: waiting_below(cloud), lambda pids: len(pids) == 3):
+        os.kill(pid, signal.SIGKILL)
+    assert cloud.invoke(name).json == "served"
+
+
 def test_status_page_lists_environments(cloud):
     """The page says what runs, as what, how often and how long."""
     name = cloud.deploy("def handler(event, context): pass")

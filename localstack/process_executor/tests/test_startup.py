@@ -53,6 +53,37 @@ def test_exception_that_ends_the_runtime_is_printed_without_the_executors_frames
     assert lines[-3] == "BaseException: end"
 
 
+HOOKS = """
+import os, snapshot_restore_py
+snapshot_restore_py.register_before_snapshot(print, "before the snapshot")
+snapshot_restore_py.register_after_restore({})
+def handler(event, context): return os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"]
+"""
+
+
+def test_snap_start_runs_the_hooks_of_published_versions(cloud):
+    """They are around a restore, and the function knows; $LATEST has none."""
+    source = HOOKS.format('print, "after the restore"')
+    name = cloud.deploy(source, SnapStart={"ApplyOn": "PublishedVersions"})
+    latest = cloud.invoke(name)
+    assert latest.json == "on-demand"
+    assert "snapshot" not in latest.log
+    version = cloud.awslambda.publish_version(FunctionName=name)["Version"]
+    cloud.awslambda.get_waiter("published_version_active").wait(FunctionName=name, Qualifier=version)
+    answer = cloud.invoke(name, Qualifier=version)
+    assert answer.json == "snap-start"
+    assert answer.log_lines[:2] == ["before the snapshot", "after the restore"]
+
+
+def test_snap_start_hook_that_fails_is_an_error_of_the_start(cloud):
+    """The caller gets the hook's exception."""
+    name = cloud.deploy(HOOKS.format("int, 'no number'"), SnapStart={"ApplyOn": "PublishedVersions"})
+    version = cloud.awslambda.publish_version(FunctionName=name)["Version"]
+    cloud.awslambda.get_waiter("published_version_active").wait(FunctionName=name, Qualifier=version)
+    answer = cloud.invoke(name, Qualifier=version)
+    assert (answer.error, answer.json["errorType"]) == ("Unhandled", "ValueError")
+
+
 @pytest.mark.parametrize(
     ("handler", "error_type", "message"),
     [

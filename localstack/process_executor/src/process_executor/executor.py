@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ LOG = logging.getLogger(__name__)
 TASK_ROOT = "/var/task"
 # What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
 FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
+INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
 # As functions on AWS find them.
 LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
 SHARED_PROCESSES = 4096
@@ -65,14 +67,15 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         provisioned concurrency learns it at once.
         """
         try:
-            environment = self._environment = Environment(self._plan(env_vars), self._gone)
+            variables = env_vars | {INITIALIZATION: initialization(self.function_version, env_vars[INITIALIZATION])}
+            environment = self._environment = Environment(self._plan(variables), self._gone)
             ENVIRONMENTS[self.id] = self
             if self._stopped:
                 self.stop()
             failure = environment.start()
         except Stopped:
             raise ShutdownDuringStartup("The environment was stopped while it started") from None
-        if failure is not None and env_vars["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency":
+        if failure is not None and env_vars[INITIALIZATION] == "provisioned-concurrency":
             raise StatusErrorException("Environment startup failed", payload=failure.payload_for(""))
 
     def stop(self) -> None:
@@ -178,15 +181,17 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         variables = environment_variables(env_vars, runtime)
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
+        level = logging_config.get("SystemLogLevel") or "INFO"
 
         def order(api_address: str) -> Order:
             argv, entrypoint = program(runtime, variables, paths, function.handler or "")
+            shown = paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address}
             return Order(
                 id=self.id,
                 task_dir=str(paths.task_dir),
                 opt_dir=str(paths.opt_dir) if paths.opt_dir else None,
                 cwd=paths.task,
-                environment=paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address},
+                environment=paths.temporary() | shown if argv else shown,
                 sys_path=paths.sys_path(),
                 handler=function.handler or "",
                 argv=argv,
@@ -200,6 +205,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 ],
                 places=paths.places(),
                 limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
+                shown_limits=LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY},
             )
 
         return Plan(
@@ -210,7 +216,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             memory_mb=int(function.memory_size),
             order=order,
             nursery=nursery,
-            lines=lines(str(function.runtime), version.id.region, logging_config.get("SystemLogLevel") or "INFO"),
+            lines=lines(str(function.runtime), version.id.region, level, env_vars[INITIALIZATION]),
             rewrite=paths.rewrite,
             traced=function.tracing_config_mode == "Active",
             live=LIVE.write,
@@ -266,7 +272,7 @@ class Paths:
         """The environment with folders as the function finds them."""
         if self.staged:
             return variables
-        real = {"LAMBDA_TASK_ROOT": self.task, "TMPDIR": str(self.tmp_dir)}
+        real = {"LAMBDA_TASK_ROOT": self.task}
         if self.runtime.is_python:
             real |= {"PYTHONPATH": str(self.runtime.runtime_dir), "PWD": self.task}
         if self.opt_dir is not None:
@@ -274,12 +280,17 @@ class Paths:
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
         return variables | real
 
+    def temporary(self) -> dict[str, str]:
+        """What tells programs of their ``/tmp``, which nobody translates paths for."""
+        return {"TMPDIR": str(self.tmp_dir)} if self.tmp_dir else {}
+
     def places(self) -> dict[str, str]:
         """The real folder for each of AWS's, where they differ."""
         if self.tmp_dir is None:
             return {}
         opt = self.opt_dir or self.tmp_dir.with_name("opt")
         places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
+        places[nursery_program.ENTRYPOINT] = str(self.tmp_dir.with_name("entrypoint"))
         if self.runtime.is_python:
             places |= {"/var/runtime": str(self.runtime.runtime_dir), "/var/lang": str(self.runtime.prefix)}
         return places
@@ -316,12 +327,13 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
 def private_folder(environment_id: str, uid: int) -> Path:
     """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
 
-    Beside it is an empty ``opt``, for functions without layers.
+    Beside it are an empty ``opt``, for functions without layers, and AWS's entry point.
     """
     outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
     if uid:
         os.chown(outer, uid, uid)
     (outer / "opt").mkdir(mode=0o755)
+    nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
     folder = outer / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -347,9 +359,15 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
         "SHLVL": "0",
         "LD_LIBRARY_PATH": f"/var/lang/lib:{libraries}",
         "PYTHONPATH": "/var/runtime",
-        "_LAMBDA_TELEMETRY_LOG_FD": str(nursery_program.TELEMETRY_FD),
+        nursery_program.TELEMETRY_VARIABLE: str(nursery_program.TELEMETRY_FD),
     }
     return defaults | given
+
+
+def initialization(function_version: FunctionVersion, given: str) -> str:
+    """How an environment comes into being: LocalStack does not tell functions that they have SnapStart."""
+    snap_start = function_version.config.snap_start or {}
+    return "snap-start" if snap_start.get("OptimizationStatus") == "On" else given
 
 
 def program(runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str) -> tuple[list[str] | None, str]:

@@ -163,8 +163,8 @@ class Ending:
 class TextLines:
     """The platform's lines in the text format."""
 
-    def __init__(self, runtime: str, region: str, level: str = "INFO") -> None:
-        del level  # the text format has no levels
+    def __init__(self, runtime: str, region: str, level: str = "INFO", initialization: str = "on-demand") -> None:
+        del level, initialization  # the text format has neither
         self.runtime = runtime_version(runtime)
         self.arn = f"arn:aws:lambda:{region}::runtime:{hashlib.sha256(self.runtime.encode()).hexdigest()}"
 
@@ -207,9 +207,10 @@ class JsonLines:
 
     RANK = {"DEBUG": 0, "INFO": 1, "WARN": 2}  # noqa: RUF012  # a constant
 
-    def __init__(self, runtime: str, region: str, level: str = "INFO") -> None:
+    def __init__(self, runtime: str, region: str, level: str = "INFO", initialization: str = "on-demand") -> None:
         text = TextLines(runtime, region)
         self.runtime, self.arn = text.runtime, text.arn
+        self.initialization = initialization
         self.level = self.RANK.get(level.upper(), 1)
 
     def _line(self, level: str, kind: str, record: dict[str, Any]) -> list[str]:
@@ -220,7 +221,7 @@ class JsonLines:
     def init_start(self) -> list[str]:
         """When an environment starts."""
         record = {
-            "initializationType": "on-demand",
+            "initializationType": self.initialization,
             "phase": "init",
             "runtimeVersion": self.runtime,
             "runtimeVersionArn": self.arn,
@@ -229,7 +230,7 @@ class JsonLines:
 
     def init_report(self, init_ms: float, phase: str, ending: "Ending") -> list[str]:
         """When an initialization failed."""
-        record: dict[str, Any] = {"initializationType": "on-demand", "phase": phase, "status": ending.status}
+        record: dict[str, Any] = {"initializationType": self.initialization, "phase": phase, "status": ending.status}
         if ending.status == "error":
             record["errorType"] = ending.error_type
         record["metrics"] = {"durationMs": round(init_ms, 3)}

@@ -2,7 +2,8 @@
 
 LocalStack has hundreds of threads and half a gigabyte; forking it is slow and unsafe. This program is neither: it has
 one thread, has the runtime client's modules imported, and forks an environment in a few milliseconds. It is run by
-path, under any CPython from 3.9 on, and imports nothing but the standard library.
+path, under any CPython from 3.9 on, and imports nothing but the standard library. A few environments are forked ahead
+and wait for their orders: the pool.
 
 The tree of one environment::
 
@@ -28,6 +29,7 @@ import errno
 import gc
 import json
 import os
+import re
 import resource
 import runpy
 import select
@@ -72,6 +74,7 @@ MESSAGE_LIMIT = 1 << 20
 DESCRIPTOR_LIMIT = 1 << 16
 # AWS's runtime writes framed log records to this descriptor: record boundaries survive line breaks.
 TELEMETRY_FD = 62
+TELEMETRY_VARIABLE = "_LAMBDA_TELEMETRY_LOG_FD"
 # As AWS's functions run: sbx_user1051.
 SANDBOX_UID = 993
 SANDBOX_GID = 990
@@ -84,8 +87,19 @@ PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32
 HOST_FOLDERS = ("dev", "proc", "sys", *PROGRAM_FOLDERS)
 OWN_FOLDERS = ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
 VAR_FOLDERS = ("task", "runtime", "lang", "tmp")
-PRELOADED = ("decimal", "http.client", "logging", "simplejson", "snapshot_restore_py", "threading", "traceback")
+# What the runtime client imports, but for its modules that read their environment when they are loaded.
+STANDARD_MODULES = ("concurrent.futures.thread", "decimal", "http.client", "logging", "threading", "traceback")
+RUNTIME_MODULES = (
+    *("awslambdaric.lambda_config", "awslambdaric.lambda_context", "awslambdaric.lambda_runtime_exception"),
+    *("awslambdaric.lambda_runtime_log_utils", "awslambdaric.lambda_runtime_marshaller"),
+    *("simplejson", "snapshot_restore_py"),
+)
+# AWS's is there too.
+ENTRYPOINT, ENTRYPOINT_TEXT = "/lambda-entrypoint.sh", '#!/bin/sh\nexec /var/runtime/bootstrap "$@"\n'
 FAILED_TO_MAKE = 71  # EX_OSERR
+REFILL_MS = 100  # the pool is filled when what was started last has started
+# LocalStack's names, also with what SDKs put before a host: its DNS server answers these for containers.
+LOCALSTACK = re.compile(r"(?:.*[.-])?(?:localhost\.localstack\.cloud|127\.0\.0\.1)")
 
 libc = ctypes.CDLL(None, use_errno=True)
 stdlib_path: list[str] = []
@@ -199,7 +213,7 @@ def build_root(config: Config) -> None:
     for name in (*OWN_FOLDERS, *("var/" + folder for folder in VAR_FOLDERS)):
         os.mkdir(root + "/" + name)
     tmpfs(root + "/environments", "mode=0700,size=64m")
-    write(root + "/lambda-entrypoint.sh", '#!/bin/sh\nexec /var/runtime/bootstrap "$@"\n', 0o755)  # AWS's is there too
+    write(root + ENTRYPOINT, ENTRYPOINT_TEXT, 0o755)
     bind(config["prefix"], root + "/var/lang")
     if config["runtime_dir"]:
         bind(config["runtime_dir"], root + "/var/runtime")
@@ -213,15 +227,31 @@ def build_root(config: Config) -> None:
 # --- An environment: the keeper -------------------------------------------------------------------------------------
 
 
-def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) -> NoReturn:
-    """Be the keeper of a new environment."""
+def wait_for_order(channel: socket.socket, config: Config) -> NoReturn:
+    """Be forked ahead: wait for the order that says for which function."""
     try:
         os.setsid()
         reset_signals()
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing else ends an init that handles no signals
+        close_descriptors([channel.fileno()])
+        message, fds, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 2)
+        channel.close()
+        if message:
+            log_fd, status_fd = fds
+            environment_main(json.loads(message), log_fd, status_fd, config)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, a fork must not go on as the nursery
+        os.write(2, f"an environment could not be made: {type(error).__name__}: {error}\n".encode())
+    os._exit(FAILED_TO_MAKE)
+
+
+def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) -> NoReturn:
+    """Be the keeper of a new environment."""
+    try:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         namespaces = bool(config.get("staged"))
         if namespaces:
+            unshare(CLONE_NEWNS)
             mount_environment(order, config["host"])
         show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
@@ -406,11 +436,16 @@ def become(uid: int, gid: int) -> None:
 
 
 def show_environment(environment: dict[str, str]) -> None:
-    """Let ``/proc/PID/environ`` of this process and its forks have these variables, as far as there is room."""
+    """Let ``/proc/PID/environ`` of this process and its forks have these variables, as far as there is room.
+
+    The nursery's own end here: what they stand in is overwritten, and programs would inherit the rest.
+    """
+    libc.clearenv()
     with open("/proc/self/stat", encoding="ascii") as file:
         fields = file.read().rpartition(")")[2].split()
     start, end = int(fields[47]), int(fields[48])
-    data = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environment.items())
+    shown = {name: value for name, value in environment.items() if name != TELEMETRY_VARIABLE}
+    data = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in shown.items())
     if len(data) > end - start:
         return
     ctypes.memmove(start, data.ljust(end - start, b"\0"), end - start)
@@ -466,11 +501,12 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
         time.tzset()
         sys.path[:] = order["sys_path"] + stdlib_path
         sys.path_importer_cache.clear()
+        prefer_what_functions_bring(order["sys_path"][:-1])
         sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
         sys.argv = ["awslambdaric", order["handler"]]
         sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]  # from 3.10 on
         if order["places"]:
-            places.move_in(order["places"], order["must_read"])
+            places.move_in(order["places"], order["must_read"], order["shown_limits"], SANDBOX_USER)
         if order["debug_port"]:
             listen_for_debugger(order["debug_port"])
         runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
@@ -480,6 +516,14 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
     except BaseException as error:  # noqa: BLE001  # a fresh interpreter prints whatever it is
         show_traceback(error)
     finish_interpreter(code)
+
+
+def prefer_what_functions_bring(folders: Sequence[str]) -> None:
+    """Forget what was imported from the runtime's folder where a function or a layer has the same package."""
+    brought = {name.partition(".")[0] for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
+    for name in brought & {name.partition(".")[0] for name in RUNTIME_MODULES}:
+        for module in [module for module in sys.modules if (module + ".").startswith(name + ".")]:
+            del sys.modules[module]
 
 
 def take_streams() -> None:
@@ -545,6 +589,7 @@ class Nursery:
         self.config = config
         self.staged = bool(config.get("staged"))
         self.keepers: dict[int, str] = {}
+        self.pool: dict[int, socket.socket] = {}
 
     def serve(self) -> None:
         """Take orders, and collect what has ended."""
@@ -559,10 +604,14 @@ class Nursery:
         poll.register(wake_read, select.POLLIN)
         self.answer({"ready": True})
         while True:
-            ready = [number for number, _ in poll.poll()]
+            wanted = len(self.pool) < self.config["pool_size"]
+            ready = [number for number, _ in poll.poll(REFILL_MS if wanted else None)]
             if wake_read in ready:
                 os.read(wake_read, 4096)
             self.collect()
+            if wanted and not ready:
+                with suppress(OSError):  # whoever orders the next environment is told
+                    self.fork_ahead()
             if self.control.fileno() in ready and not self.take_order():
                 return
 
@@ -578,18 +627,20 @@ class Nursery:
                 if not pid:
                     return
                 self.keepers.pop(pid, None)
+                if pid in self.pool:
+                    self.pool.pop(pid).close()
 
     def take_order(self) -> bool:
         """Carry out one order; false when LocalStack is gone."""
         message, fds, _, _ = socket.recv_fds(self.control, MESSAGE_LIMIT, 2)
         if not message:
-            for pid in self.keepers:
+            for pid in (*self.keepers, *self.pool):
                 self.end(pid)
             return False
         order = json.loads(message)
         try:
             if order["do"] == "start":
-                self.start(order, fds)
+                self.start(order, message, fds)
             elif order["do"] == "stop" and order["pid"] in self.keepers:
                 self.end(order["pid"])
             elif order["do"] == "release":
@@ -601,20 +652,31 @@ class Nursery:
                 os.close(number)
         return True
 
-    def start(self, order: Order, fds: Sequence[int]) -> None:
-        """Fork an environment and answer with its keeper's process id."""
-        log_fd, status_fd = fds
+    def start(self, order: Order, message: bytes, fds: Sequence[int]) -> None:
+        """Give the order to an environment of the pool, or to a fresh one, and answer with its keeper's process id."""
         try:
             if self.staged:
                 self.make_tmp(order)
-            pid = self.fork()
+            if not self.pool:
+                self.fork_ahead()
+            pid = next(iter(self.pool))  # the one that has waited longest
+            with self.pool.pop(pid) as channel:
+                socket.send_fds(channel, [message], fds)
         except OSError as error:
             self.answer({"error": str(error)})
             return
-        if pid == 0:
-            environment_main(order, log_fd, status_fd, self.config)
         self.keepers[pid] = order["id"]
         self.answer({"pid": pid})
+
+    def fork_ahead(self) -> None:
+        """Fork an environment that waits for its order."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE_LIMIT)
+            pid = self.fork()
+            if pid == 0:
+                wait_for_order(theirs, self.config)
+            self.pool[pid] = ours
 
     def make_tmp(self, order: Order) -> None:
         """Make an environment's /tmp, unless it has one: it outlives crashes of the function's process."""
@@ -632,10 +694,8 @@ class Nursery:
         try:
             unshare(CLONE_NEWPID)
             pid = os.fork()
-            if pid == 0:
-                unshare(CLONE_NEWNS)
-                return 0
-            check(libc.setns(own, CLONE_NEWPID), "setns")
+            if pid:
+                check(libc.setns(own, CLONE_NEWPID), "setns")
             return pid
         finally:
             os.close(own)
@@ -669,14 +729,33 @@ class Nursery:
 
 
 def preload(runtime_dir: str) -> None:
-    """Import what the runtime client imports, but not the client: both its parts read their environment when loaded."""
+    """Import most of what the runtime client imports."""
     import importlib
 
     sys.path.insert(0, runtime_dir)
-    for name in PRELOADED:
+    for name in (*STANDARD_MODULES, *RUNTIME_MODULES):
         with suppress(ImportError):
             importlib.import_module(name)
     sys.path.remove(runtime_dir)
+
+
+def know_localstack() -> None:
+    """Resolve LocalStack's names: as its DNS server would, and without one.
+
+    ``socket.getaddrinfo`` is compiled anew with one more statement: a function around it would show in stack traces.
+    """
+    code = socket.getaddrinfo.__code__
+    with open(code.co_filename, encoding="utf-8") as file:
+        lines = file.read().split("\n")[code.co_firstlineno - 1 :]
+    length = next((number for number, line in enumerate(lines) if number and line[:1].strip()), len(lines))
+    text = "\n".join(lines[:length]).replace("    addrlist = []\n", "    addrlist = []; host = _near(host)\n")
+    socket._near = near  # type: ignore[attr-defined]  # noqa: SLF001  # where the statement looks for it
+    exec(compile("\n" * (code.co_firstlineno - 1) + text, code.co_filename, "exec"), vars(socket))  # noqa: S102
+
+
+def near(host: Any) -> Any:
+    """This machine's address for a name of LocalStack's, anything else as it is."""
+    return "127.0.0.1" if isinstance(host, str) and LOCALSTACK.fullmatch(host) else host
 
 
 def load_places(folder: str) -> Any:
@@ -706,6 +785,7 @@ def main() -> None:
     if not config.get("staged"):
         global places  # noqa: PLW0603
         places = load_places(here)
+    know_localstack()
     if config["runtime_dir"]:
         preload(config["runtime_dir"])
     gc.collect()

@@ -23,6 +23,7 @@ import functools
 import io
 import os
 import re
+import resource
 import sys
 import time
 from contextlib import suppress
@@ -41,7 +42,6 @@ REMOVING = ("remove", "rmdir", "unlink")
 MOVING = ("rename", "replace")
 LINKING = ("link", "symlink")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-USER = "sbx_user1051"
 TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
 # One of AWS's folders in a text, and what follows it to the end of a word.
@@ -49,19 +49,33 @@ NAMED = re.compile(r"(?<![\w./~-])/(?:var/task|var/runtime|var/lang|opt|tmp)(?:/
 
 # AWS's folders and the real ones; empty until a function moves in.
 folders: dict[str, str] = {}
+# Resource limits as AWS has them, by the module's numbers, unless the function sets its own.
+limits: dict[int, tuple[int, int]] = {}
 # Real folders, also when they lie below one of AWS's names: the machine's temporary folder often is /tmp.
 known: list[str] = []
 moved_in_at = 0.0
+user = ""
 real_stat = os.stat
 real_readlink = os.readlink
 
 
-def move_in(places: dict[str, str], others: list[str]) -> None:
-    """Begin to translate: ``places`` has the real folder for each of AWS's, ``others`` are real folders in use."""
-    global moved_in_at  # noqa: PLW0603
+def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, int], shown_user: str) -> None:
+    """Begin to translate.
+
+    Args:
+        places: the real folder for each of AWS's.
+        others: real folders in use.
+        shown_limits: by name in the module ``resource``.
+        shown_user: what this process's user is called.
+    """
+    global moved_in_at, user  # noqa: PLW0603
+    user = shown_user
     moved_in_at = time.time()
-    folders.update(places)
     known[:] = [*places.values(), *others]
+    folders.update(places)
+    folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
+    limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
+    os.putenv("TMPDIR", places[TMP])  # for programs; Python finds it by its name
 
 
 def real(path: Any) -> Any:
@@ -313,12 +327,15 @@ def scanning(function: Function) -> Function:
 
 
 def starting(function: Function) -> Function:
-    """What ``subprocess`` starts programs with: real paths for the program, its arguments and its folder."""
+    """What ``subprocess`` starts programs with: real paths for the program, its arguments and its folders."""
 
     @functools.wraps(function)
-    def call(args: Any, programs: Any, close_fds: Any, pass_fds: Any, cwd: Any, *rest: Any) -> Any:
+    def call(args: Any, programs: Any, *rest: Any) -> Any:
+        close_fds, pass_fds, cwd, variables, *others = rest
         args, programs = [real_within(each) for each in args], tuple(real(each) for each in programs)
-        return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), *rest)
+        if folders and variables is not None and not any(each.startswith(b"TMPDIR=") for each in variables):
+            variables = [*variables, b"TMPDIR=" + os.fsencode(folders[TMP])]
+        return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), variables, *others)
 
     return call
 
@@ -329,9 +346,29 @@ def naming(function: Function) -> Function:
     @functools.wraps(function)
     def call(uid: int) -> Any:
         if folders and uid == os.getuid():
-            home = "/home/" + USER
-            return type(function(0))((USER, "x", uid, os.getgid(), "", home, "/sbin/nologin"))
+            return type(function(0))((user, "x", uid, os.getgid(), "", "/home/" + user, "/sbin/nologin"))
         return function(uid)
+
+    return call
+
+
+def limiting(function: Function) -> Function:
+    """``resource.getrlimit``: some limits stand in for what namespaces would do."""
+
+    @functools.wraps(function)
+    def call(number: int) -> Any:
+        return limits[number] if number in limits else function(number)
+
+    return call
+
+
+def limiting_anew(function: Function) -> Function:
+    """``resource.setrlimit``."""
+
+    @functools.wraps(function)
+    def call(number: int, wanted: Any) -> None:
+        function(number, wanted)
+        limits.pop(number, None)
 
     return call
 
@@ -384,6 +421,8 @@ def install() -> None:
     import traceback
 
     replace(pwd, "getpwuid", naming)
+    replace(resource, "getrlimit", limiting)
+    replace(resource, "setrlimit", limiting_anew)
     kinds = (
         (READING, reading),
         (STARTING, becoming),

@@ -234,7 +234,9 @@ class Process:
             case "POST", ["init", "error"]:
                 self._take_init_error(connection, request)
             case "GET", ["restore", "next"]:
-                connection.answer(200, b"")
+                connection.answer(200, b"")  # there is no snapshot to wait for
+            case "POST", ["restore", "error"]:
+                self._take_init_error(connection, request)
             case _:
                 connection.answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 

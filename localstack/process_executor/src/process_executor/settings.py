@@ -24,6 +24,7 @@ class Settings:
         isolation: ``auto`` takes the best that the kernel allows.
         first_uid: where LocalStack runs as root, environments get user ids from here on, each its own.
         init_timeout_s: how long AWS waits for a function's initialization.
+        pool_size: how many environments of a runtime are forked ahead and wait for their function.
         memory_limit: whether the function's memory size is enforced.
         log_file: where function output is written live, for ``make logs S=lambda``; empty for nowhere.
         debug_port: where the first function's ``debugpy`` listens, the next one's at the next port; 0 for off.
@@ -35,6 +36,7 @@ class Settings:
     isolation: str = "auto"
     first_uid: int = 60000
     init_timeout_s: float = 10.0
+    pool_size: int = 2
     memory_limit: bool = True
     log_file: Path | None = None
     debug_port: int = 0
@@ -55,6 +57,7 @@ class Settings:
             isolation=environment.get("PROCESS_EXECUTOR_ISOLATION") or "auto",
             first_uid=number("PROCESS_EXECUTOR_FIRST_UID", environment, 60000),
             init_timeout_s=number("PROCESS_EXECUTOR_INIT_TIMEOUT_S", environment, 10),
+            pool_size=number("PROCESS_EXECUTOR_POOL_SIZE", environment, 2),
             memory_limit=environment.get("PROCESS_EXECUTOR_MEMORY_LIMIT", "1") != "0",
             log_file=Path(log_file).absolute() if log_file else None,
             debug_port=number("PROCESS_EXECUTOR_DEBUG_PORT", environment, 0),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Order:
         must_read: folders that an unprivileged user must be able to read, lest LocalStack's own user runs the function.
         places: the real folder for each of AWS's, where the function is not shown these themselves.
         limits: by name in the module ``resource``.
+        shown_limits: those that Python code is told, where namespaces are stood in for.
     """
 
     id: str
@@ -65,7 +66,8 @@ class Order:
     debug_port: int
     must_read: list[str]
     places: dict[str, str]
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, int]
+    shown_limits: dict[str, int]
 
 
 class Nursery:
@@ -165,6 +167,7 @@ class Nursery:
                 "prefix": str(self.runtime.prefix),
                 "interpreter": python,
                 "runtime_dir": str(self.runtime.runtime_dir or ""),
+                "pool_size": settings().pool_size,
             }
             command = [
                 python,
