@@ -22,6 +22,26 @@ while True:
     urllib.request.urlopen(f"{api}/{request_id}/response", json.dumps({"custom": event}).encode()).close()
 """
 
+STREAMING = """#!/usr/bin/env python3
+import http.client, json, os
+host = os.environ["AWS_LAMBDA_RUNTIME_API"]
+while True:
+    connection = http.client.HTTPConnection(host)
+    connection.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = connection.getresponse()
+    request_id, failing = answer.headers["Lambda-Runtime-Aws-Request-Id"], json.load(answer)
+    connection.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
+    connection.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.putheader("Trailer", "Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body")
+    connection.endheaders()
+    for part in (b'"one, ', b'two"'):
+        connection.send(b"%x\\r\\n%s\\r\\n" % (len(part), part))
+    trailer = b"Lambda-Runtime-Function-Error-Type: Mine.Broken\\r\\n" if failing else b""
+    connection.send(b"0\\r\\n" + trailer + b"\\r\\n")
+    connection.getresponse().read()
+"""
+
 
 @pytest.fixture
 def layer(cloud):
@@ -152,6 +172,15 @@ def test_custom_runtime_runs_its_bootstrap(cloud):
     answers = [cloud.invoke(name, {"n": n}) for n in range(2)]
     assert [answer.json for answer in answers] == [{"custom": {"n": 0}}, {"custom": {"n": 1}}]
     assert "\nhandling any.thing\n" in answers[1].log
+
+
+def test_custom_runtime_may_stream_its_response(cloud):
+    """In chunks, which are put together; a trailer says that it went wrong midway."""
+    name = cloud.deploy({"bootstrap": STREAMING}, Runtime="provided.al2023", Handler="h", MemorySize=256)
+    answer = cloud.invoke(name, False)
+    assert (answer.error, answer.json) == (None, "one, two")
+    assert cloud.invoke(name, True).error == "Unhandled"
+    assert cloud.invoke(name, False).json == "one, two"
 
 
 def test_custom_runtime_from_a_layer_runs(cloud, layer):

@@ -1,6 +1,7 @@
 """What a function finds around it, and what it cannot reach."""
 
 import contextlib
+import os
 import re
 import textwrap
 import uuid
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from cloud import eventually
 from test_invocations import assert_error
+
+from process_executor.nursery import may_read_everything
 
 VARIABLES = {
     "AWS_ACCESS_KEY_ID",
@@ -125,18 +128,33 @@ def test_descriptors_are_the_functions_own(cloud):
     assert len(found) <= 4
 
 
+STATUS = """
+import os
+def handler(event, context):
+    status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
+    return [os.getuid(), os.getgroups(), status["CapEff"].strip(), status["NoNewPrivs"].strip()]
+"""
+READ_EVERYTHING = 1 << 2  # CAP_DAC_READ_SEARCH
+
+
 def test_function_is_unprivileged(staged_cloud):
     """Whoever LocalStack is, functions are nobody in particular."""
-    source = """
-    import os
-    def handler(event, context):
-        status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
-        return [os.getuid(), os.getgroups(), status["CapEff"].strip(), status["NoNewPrivs"].strip()]
-    """
-    uid, groups, capabilities, no_new_privileges = staged_cloud.run(source).json
+    uid, groups, capabilities, no_new_privileges = staged_cloud.run(STATUS).json
     assert uid != 0
     assert 0 not in groups
     assert int(capabilities, 16) == 0
+    assert no_new_privileges == "1"
+
+
+def test_function_that_cannot_read_its_interpreter_may_read_and_no_more(clouds):
+    """Without namespaces, where the interpreter lies in root's home: not root because of that."""
+    if os.geteuid() != 0 or not may_read_everything():
+        pytest.skip("only root with CAP_DAC_READ_SEARCH can let functions read everything")
+    cloud = clouds(PROCESS_EXECUTOR_ISOLATION="process")
+    uid, groups, capabilities, no_new_privileges = cloud.run(STATUS).json
+    assert uid >= 60000
+    assert 0 not in groups
+    assert int(capabilities, 16) in {0, READ_EVERYTHING}
     assert no_new_privileges == "1"
 
 
@@ -236,15 +254,27 @@ def test_environment_of_a_deleted_function_is_stopped(cloud):
     eventually(lambda: (cloud.environments(name), process.exists()), lambda found: found == ([], False))
 
 
-def test_function_is_awss_user(staged_cloud):
-    """By name, for Python and for programs; with AWS's own places around it."""
+def test_function_is_awss_user(cloud):
+    """By name, for Python and for programs, and its files are root's."""
     source = """
-    import getpass, os, subprocess
+    import getpass, subprocess
+    from pathlib import Path
     def handler(event, context):
-        script = os.stat("/lambda-entrypoint.sh")
-        return [getpass.getuser(), subprocess.check_output("whoami", text=True), oct(script.st_mode)]
+        return [getpass.getuser(), subprocess.getoutput("whoami"), *(Path(path).owner() for path in event)]
     """
-    assert staged_cloud.run(source).json == ["sbx_user1051", "sbx_user1051\n", "0o100755"]
+    folders = ["/var/task", "/opt", "/tmp", "/lambda-entrypoint.sh"] if os.geteuid() == 0 else []
+    assert cloud.run(source, folders).json == ["sbx_user1051", "sbx_user1051", *["root" for _ in folders]]
+
+
+def test_python_of_the_path_is_the_runtimes(cloud):
+    """What a function starts as ``python3`` is what it runs on."""
+    source = """
+    import subprocess, sys
+    def handler(event, context):
+        found = [subprocess.check_output([name, "-V"], text=True).split()[1] for name in event]
+        return [*found, sys.version.split()[0]]
+    """
+    assert len(set(cloud.run(source, ["python", "python3", "python3.13"]).json)) == 1
 
 
 def test_variables_are_in_proc(cloud):

@@ -176,7 +176,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             runtime=runtime,
             task_dir=Path(function.code.get_unzipped_code_location()).absolute(),
             opt_dir=opt_folder(function.layers),
-            tmp_dir=None if staged else private_folder(self.id, self._uid),
+            tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
         )
         variables = environment_variables(env_vars, runtime)
         logging_config = function.logging_config or {}
@@ -246,6 +246,8 @@ class Paths:
         self.opt_dir = opt_dir
         self.tmp_dir = tmp_dir
         self.staged = tmp_dir is None
+        # Beside /tmp are the stand-ins for what else AWS has.
+        self.bin_dir = tmp_dir and tmp_dir.with_name("bin")
         self.task = TASK_ROOT if self.staged else str(task_dir)
         self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
         self._shown = list(self._real_and_shown())
@@ -264,6 +266,7 @@ class Paths:
         if self.opt_dir is not None:
             yield os.fsencode(self.opt_dir), b"/opt"
         if self.runtime.is_python:
+            yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
             yield os.fsencode(str(self.runtime.runtime_dir)), b"/var/runtime"
             for part in ("lib", "bin"):
                 yield os.fsencode(self.runtime.prefix / part / "python"), f"/var/lang/{part}/python".encode()
@@ -273,12 +276,14 @@ class Paths:
         if self.staged:
             return variables
         real = {"LAMBDA_TASK_ROOT": self.task}
+        path = variables["PATH"]
         if self.runtime.is_python:
             real |= {"PYTHONPATH": str(self.runtime.runtime_dir), "PWD": self.task}
+            path = path.replace("/var/lang/bin", str(self.bin_dir))
         if self.opt_dir is not None:
-            real["PATH"] = f"{variables['PATH']}:{self.opt_dir}/bin"
+            path = f"{path}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
-        return variables | real
+        return variables | real | {"PATH": path}
 
     def temporary(self) -> dict[str, str]:
         """What tells programs of their ``/tmp``, which nobody translates paths for."""
@@ -324,16 +329,23 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
     return limits if uid else limits | {"RLIMIT_NPROC": SHARED_PROCESSES}
 
 
-def private_folder(environment_id: str, uid: int) -> Path:
+def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
     """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
 
-    Beside it are an empty ``opt``, for functions without layers, and AWS's entry point.
+    Beside it are an empty ``opt``, for functions without layers, AWS's entry point, and what programs find first on
+    their path: the runtime's interpreter, and the name of the user.
     """
     outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
     if uid:
         os.chown(outer, uid, uid)
-    (outer / "opt").mkdir(mode=0o755)
+    for name in ("opt", "bin"):
+        (outer / name).mkdir()
+        (outer / name).chmod(0o755)
     nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
+    nursery_program.write(str(outer / "bin/whoami"), f"#!/bin/sh\necho {nursery_program.SANDBOX_USER}\n", 0o755)
+    if runtime.is_python:
+        for name in ("python", "python3", f"python{runtime.version}"):
+            (outer / "bin" / name).symlink_to(runtime.python)
     folder = outer / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)

@@ -50,10 +50,14 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_MM = 35
 PR_SET_MM_ENV_END = 11
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_READ_SEARCH = 2
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
@@ -419,13 +423,32 @@ def become_unprivileged(order: Order, level: str) -> None:
     """Lose what LocalStack may and functions may not."""
     if level == "user-namespaces":
         enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
-        header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
-        check(libc.syscall(CAPSET, header, bytes(24)), "capset")
+        set_capabilities(0)
     elif order["uid"] and (level == "namespaces" or all(map(open_to_all, order["must_read"]))):
         os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
         become(order["uid"], order["gid"])
+    elif order["uid"] and may_read_everything():
+        os.fchown(TELEMETRY_FD, order["uid"], order["gid"])
+        prctl(PR_SET_KEEPCAPS, 1)
+        become(order["uid"], order["gid"])
+        set_capabilities(1 << CAP_DAC_READ_SEARCH)
+        ambient = PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0
+        check(libc.prctl(*ambient), "prctl PR_CAP_AMBIENT_RAISE")
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 1)  # or its own /proc/self would be root's
+
+
+def set_capabilities(bits: int) -> None:
+    """Have these capabilities (of the first 32) and no others; programs too, if they are raised to ambient ones."""
+    header = struct.pack("Ii", CAPABILITY_VERSION_3, 0)
+    check(libc.syscall(CAPSET, header, struct.pack("6I", bits, bits, bits, 0, 0, 0)), "capset")
+
+
+def may_read_everything() -> bool:
+    """Whether this process may read files whoever they belong to."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        [bits] = [int(line.split()[1], 16) for line in file if line.startswith("CapEff:")]
+    return bool(bits >> CAP_DAC_READ_SEARCH & 1)
 
 
 def become(uid: int, gid: int) -> None:

@@ -45,7 +45,7 @@ class Order:
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
         debug_port: where debugpy listens; 0 for nowhere.
-        must_read: folders that an unprivileged user must be able to read, lest LocalStack's own user runs the function.
+        must_read: folders that an unprivileged user must be able to read, lest the function is let read everything.
         places: the real folder for each of AWS's, where the function is not shown these themselves.
         limits: by name in the module ``resource``.
         shown_limits: those that Python code is told, where namespaces are stood in for.
@@ -206,15 +206,16 @@ class Nursery:
         if runtime_dir and not (runtime_dir / "awslambdaric/__pycache__").exists():
             ours.send(json.dumps({"do": "compile", "dir": str(runtime_dir)}).encode())
         if level == "process" and os.geteuid() == 0:
-            self._warn_of_root()
+            self._warn_of_privileges()
         return ours
 
-    def _warn_of_root(self) -> None:
-        """Say so when functions cannot be given another user."""
+    def _warn_of_privileges(self) -> None:
+        """Say so when functions need more rights than their own user's."""
         folders = [str(path) for path in (self.runtime.prefix, self.runtime.runtime_dir) if path]
         closed = [folder for folder in folders if not nursery_program.open_to_all(folder)]
         if closed:
-            LOG.warning("Functions of %s run as root: other users cannot read %s", self.runtime.name, closed[0])
+            rights = "may read every file" if nursery_program.may_read_everything() else "run as root"
+            LOG.warning("Functions of %s %s: other users cannot read %s", self.runtime.name, rights, closed[0])
 
 
 def start_reader(stream: Any, name: str) -> None:
