@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDuringStartup
 from localstack.services.lambda_.invocation.lambda_models import S3Code
 from localstack.services.lambda_.invocation.lambda_service import LambdaService
 from localstack.utils.patch import patch
 
+TRIES = 5
 
-class CodeIsGone(Exception):
-    """The version was replaced before its environment could start."""
+
+class VersionIsGone(ShutdownDuringStartup):  # type: ignore[misc]  # LocalStack publishes no types
+    """The version was replaced or deleted before the invocation began."""
 
 
 class Code:
@@ -30,34 +33,38 @@ class Code:
         """Keep a version's code until it is let go.
 
         Raises:
-            CodeIsGone: too late.
+            VersionIsGone: too late.
         """
         if code.is_hot_reloading():
             return  # the user's own folder
         folder = Path(code.get_unzipped_code_location())
         with self._lock:
             if not folder.is_dir() or folder in self._doomed:
-                raise CodeIsGone(f"{folder} is no more")
+                raise VersionIsGone(f"{folder} is no more")
             self._users[user] = folder
 
     def let_go(self, user: str) -> None:
         """Delete what this user was the last to hold, if it is doomed."""
         with self._lock:
             folder = self._users.pop(user, None)
-            delete = None
-            if folder is not None and folder not in self._users.values():
-                delete = self._doomed.pop(folder, None)
-        if delete is not None:
-            delete()
+            ended = folder is not None and folder in self._doomed and folder not in self._users.values()
+        if folder is not None and ended:
+            self._delete(folder)
 
     def doom(self, folder: Path, delete: Callable[[], None]) -> None:
         """Delete a folder now, or when nobody holds it any more."""
         with self._lock:
+            self._doomed[folder] = delete  # until it is deleted: nobody may begin to hold it meanwhile
             held = folder in self._users.values()
-            if held:
-                self._doomed[folder] = delete
         if not held:
-            delete()
+            self._delete(folder)
+
+    def _delete(self, folder: Path) -> None:
+        try:
+            self._doomed[folder]()
+        finally:
+            with self._lock:
+                del self._doomed[folder]
 
 
 CODE = Code()
@@ -72,18 +79,19 @@ def keep_while_used() -> None:
 
     @patch(LambdaService.invoke)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _invoke(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        try:
-            return call(*arguments, **named)
-        except Exception as problem:
-            if not was_replaced(problem):
-                raise
+        for _ in range(TRIES - 1):
+            try:
+                return call(*arguments, **named)
+            except Exception as problem:
+                if not was_replaced(problem):
+                    raise
         return call(*arguments, **named)
 
 
 def was_replaced(problem: BaseException | None) -> bool:
     """Whether an invocation failed because its version was replaced before it began."""
     while problem is not None:
-        if isinstance(problem, CodeIsGone) or "for a version shutting down" in str(problem):
+        if isinstance(problem, VersionIsGone) or "for a version shutting down" in str(problem):
             return True
         problem = problem.__cause__
     return False

@@ -27,6 +27,10 @@ class Stopped(Exception):
     """The environment was stopped from outside."""
 
 
+class StoppedBefore(Stopped):
+    """It was stopped before it had begun with the invocation."""
+
+
 class Environment:
     """Drives one function's process through initialization and invocations."""
 
@@ -40,6 +44,7 @@ class Environment:
         self._stopped = False
         self._retired = False
         self._in_use = False
+        self._use_lock = threading.Lock()  # of the three above; never held for long
         self._process: Process | None = None
         self._events: list[str] = []
         self._init_ms: float | None = None
@@ -67,7 +72,7 @@ class Environment:
             Stopped: stopped before it ended.
         """
         with self._lock:
-            self._in_use = True
+            self._begin()
             try:
                 return self._invoke(request_id, headers, payload, payload_limit)
             finally:
@@ -75,10 +80,18 @@ class Environment:
                 if self._retired:
                     self.stop()
 
+    def _begin(self) -> None:
+        with self._use_lock:
+            if self._retired or self._stopped:
+                raise StoppedBefore
+            self._in_use = True
+
     def retire(self) -> None:
         """Stop when the invocation that runs has ended; at once if there is none."""
-        self._retired = True
-        if not self._in_use:
+        with self._use_lock:
+            self._retired = True
+            idle = not self._in_use
+        if idle:
             self.stop()
 
     def stop(self) -> None:

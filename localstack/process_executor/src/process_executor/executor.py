@@ -16,8 +16,8 @@ from localstack.services.lambda_.invocation.runtime_executor import LambdaRuntim
 from localstack import config
 from process_executor import debugging, hot_reload, runtimes
 from process_executor import nursery as nursery_program
-from process_executor.code import CODE
-from process_executor.environment import Environment, Stopped
+from process_executor.code import CODE, VersionIsGone
+from process_executor.environment import Environment, Stopped, StoppedBefore
 from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
 from process_executor.live import LIVE
@@ -74,7 +74,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 self.stop()
             failure = environment.start()
         except Stopped:
-            raise ShutdownDuringStartup("The environment was stopped while it started") from None
+            raise VersionIsGone("The environment was stopped while it started") from None
         if failure is not None and env_vars[INITIALIZATION] == "provisioned-concurrency":
             raise StatusErrorException("Environment startup failed", payload=failure.payload_for(""))
 
@@ -116,6 +116,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         limit = int(config.LAMBDA_LIMITS_MAX_FUNCTION_PAYLOAD_SIZE_BYTES)
         try:
             outcome = self._environment.invoke(request_id, headers, payload["payload"].encode(), limit)
+        except StoppedBefore:
+            raise VersionIsGone("The environment was stopped before an invocation") from None
         except Stopped:
             raise ShutdownDuringStartup("The environment was stopped during an invocation") from None
         logs = EventLog(outcome.events)

@@ -71,7 +71,7 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
     global moved_in_at, user  # noqa: PLW0603
     user = shown_user
     moved_in_at = time.time()
-    known[:] = [*places.values(), *others]
+    known[:] = [*places.values(), *others, os.path.dirname(places[TMP])]
     folders.update(places)
     folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
     limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
