@@ -26,7 +26,7 @@ def test_userinfo_takes_post_with_the_token_in_the_form(spa: Client):
     [
         *("expired", "not_yet_valid", "tampered_signature", "tampered_payload", "alg_none", "hs256_public_key"),
         *("forged_key", "unknown_kid", "embedded_key", "critical_header", "wrong_issuer", "missing_claim"),
-        *("id_token", "oversized"),
+        *("id_token", "oversized", "wrong_audience", "wrong_client", "wrong_typ"),
     ],
 )
 def test_userinfo_refuses_broken_tokens(spa: Client, fault):

@@ -90,9 +90,15 @@ def test_nursery_that_died_is_replaced(short_lived):
 
 
 def waiting_below(cloud):
-    """The environments that are made but not asked for: forks of a nursery that have not forked."""
+    """The environments that are made but not asked for: a nursery's forks in sessions of their own, without forks."""
     children = [child for nursery in children_of(cloud.process.pid) for child in children_of(nursery)]
-    return [pid for pid in alive(children) if not children_of(pid)]
+    return [pid for pid in alive(children) if leads_a_session(pid) and not children_of(pid)]
+
+
+def leads_a_session(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid) == pid
+    return False
 
 
 def children_of(pid):

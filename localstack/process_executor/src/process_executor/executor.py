@@ -171,8 +171,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         runtime = runtime_of(version)
         CODE.hold(self.id, function.code)
         nursery = nursery_for(runtime)
-        staged = nursery.start() != "process"
-        self._uid = claim_uid() if os.geteuid() == 0 else 0
+        level = nursery.start()
+        staged = level != "process"
+        self._uid = claim_uid() if os.geteuid() == 0 and level != "user-namespaces" else 0
         self._debug_port = debugging.claim_port(settings().debug_port) if settings().debug_port else 0
         paths = Paths(
             runtime=runtime,
@@ -183,7 +184,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         variables = environment_variables(env_vars, runtime)
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
-        level = logging_config.get("SystemLogLevel") or "INFO"
+        threshold = logging_config.get("SystemLogLevel") or "INFO"
 
         def order(api_address: str) -> Order:
             argv, entrypoint = program(runtime, variables, paths, function.handler or "")
@@ -218,7 +219,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             memory_mb=int(function.memory_size),
             order=order,
             nursery=nursery,
-            lines=lines(str(function.runtime), version.id.region, level, env_vars[INITIALIZATION]),
+            lines=lines(str(function.runtime), version.id.region, threshold, env_vars[INITIALIZATION]),
             rewrite=paths.rewrite,
             traced=function.tracing_config_mode == "Active",
             live=LIVE.write,
