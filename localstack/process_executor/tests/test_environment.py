@@ -88,6 +88,18 @@ def test_variables_are_those_of_programs_too(cloud):
     assert own | place | {"MORE": "1"} == given
 
 
+def test_temporary_folder_of_the_users_choice_is_programs_too(cloud):
+    """A variable TMPDIR below /tmp is kept, and names the function's own folder."""
+    source = """
+    import os, subprocess
+    def handler(event, context):
+        os.mkdir("/tmp/mine")
+        path = subprocess.check_output("mktemp", text=True).strip()
+        return [os.environ["TMPDIR"], os.listdir("/tmp/mine") == [os.path.basename(path)]]
+    """
+    assert cloud.run(source, Environment={"Variables": {"TMPDIR": "/tmp/mine"}}).json == ["/tmp/mine", True]
+
+
 def test_interpreter_is_in_awss_place(cloud):
     """The interpreter is /var/lang's, the working directory the function's."""
     source = (

@@ -14,6 +14,7 @@ from localstack.services.lambda_.invocation.lambda_models import S3Code
 from localstack.services.lambda_.invocation.lambda_service import LambdaService
 from localstack.utils.patch import patch
 
+# Of an invocation, where one update of its function follows another.
 TRIES = 5
 
 
@@ -47,9 +48,11 @@ class Code:
         """Delete what this user was the last to hold, if it is doomed."""
         with self._lock:
             folder = self._users.pop(user, None)
-            ended = folder is not None and folder in self._doomed and folder not in self._users.values()
-        if folder is not None and ended:
-            self._delete(folder)
+            delete = None
+            if folder is not None and folder not in self._users.values():
+                delete = self._doomed.get(folder)
+        if folder is not None and delete is not None:
+            self._delete(folder, delete)
 
     def doom(self, folder: Path, delete: Callable[[], None]) -> None:
         """Delete a folder now, or when nobody holds it any more."""
@@ -57,14 +60,14 @@ class Code:
             self._doomed[folder] = delete  # until it is deleted: nobody may begin to hold it meanwhile
             held = folder in self._users.values()
         if not held:
-            self._delete(folder)
+            self._delete(folder, delete)
 
-    def _delete(self, folder: Path) -> None:
+    def _delete(self, folder: Path, delete: Callable[[], None]) -> None:
         try:
-            self._doomed[folder]()
+            delete()
         finally:
             with self._lock:
-                del self._doomed[folder]
+                self._doomed.pop(folder, None)
 
 
 CODE = Code()

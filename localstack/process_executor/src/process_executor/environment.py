@@ -44,7 +44,7 @@ class Environment:
         self._stopped = False
         self._retired = False
         self._in_use = False
-        self._use_lock = threading.Lock()  # of the three above; never held for long
+        self._use_lock = threading.Lock()  # of stopped, retired and in use; never held for long
         self._process: Process | None = None
         self._events: list[str] = []
         self._init_ms: float | None = None

@@ -50,7 +50,11 @@ class Threads(ThreadPoolExecutor):
     @override
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         """Handle a message, the only argument."""
-        future = super().submit(call, *arguments, **named)
+        try:
+            future = super().submit(call, *arguments, **named)
+        except RuntimeError:  # they are shut down
+            future = Future()
+            future.cancel()
         future.add_done_callback(lambda ended: give_back(self._poller, *arguments) if ended.cancelled() else None)
         return future
 

@@ -75,7 +75,7 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
     folders.update(places)
     folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
     limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
-    os.putenv("TMPDIR", places[TMP])  # for programs; Python finds it by its name
+    os.putenv("TMPDIR", real(os.environ.get("TMPDIR", TMP)))  # for programs; Python finds it by its name
 
 
 def real(path: Any) -> Any:
