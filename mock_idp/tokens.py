@@ -97,15 +97,22 @@ def decode_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
-def verify_own(token: str, ring: KeyRing) -> dict[str, Any]:
+def verify_own(token: str, ring: KeyRing, typ: str | None = None) -> dict[str, Any]:
     """Return the claims of a token that a published key of this issuer signed; times are not looked at.
 
+    Args:
+        token: in the compact form.
+        ring: the keys.
+        typ: what the header's `typ` must be, empty for none; without it any will do.
+
     Raises:
-        UnreadableToken: it is too long, damaged, or signed by somebody else.
+        UnreadableToken: it is too long, damaged, of another type, or signed by somebody else.
     """
     if len(token) > MAX_TOKEN_BYTES:
         raise UnreadableToken("longer than 8 KiB")
     header, claims = decode_parts(token)
+    if typ is not None and header.get("typ", "") != typ:
+        raise UnreadableToken("of another type")
     key = ring.find(str(header.get("kid")))
     if key is None:
         raise UnreadableToken("signed with no key of this issuer")

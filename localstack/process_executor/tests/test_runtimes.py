@@ -38,6 +38,13 @@ def test_runtime_is_of_exactly_its_version(cloud, version):
     ]
 
 
+def test_names_of_localstack_are_known(cloud, version):
+    """In each version's own library."""
+    source = "import socket\ndef handler(event, context): return socket.getaddrinfo(event, 80)[0][4]\n"
+    answer = cloud.run(source, "sqs.us-east-1.localhost.localstack.cloud", Runtime=f"python{version}")
+    assert answer.json == ["127.0.0.1", 80]
+
+
 def test_error_of_a_handler_is_told_alike(cloud, version):
     """The same answer and the same log, with AWS's paths."""
     answer = cloud.run(

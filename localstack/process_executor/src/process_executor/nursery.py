@@ -424,16 +424,11 @@ def become_unprivileged(order: Order, level: str) -> None:
     if level == "user-namespaces":
         enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
         set_capabilities(0)
-    elif order["uid"] and (level == "namespaces" or all(map(open_to_all, order["must_read"]))):
-        os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
-        become(order["uid"], order["gid"])
-    elif order["uid"] and may_read_everything():
-        os.fchown(TELEMETRY_FD, order["uid"], order["gid"])
-        prctl(PR_SET_KEEPCAPS, 1)
-        become(order["uid"], order["gid"])
-        set_capabilities(1 << CAP_DAC_READ_SEARCH)
-        ambient = PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0
-        check(libc.prctl(*ambient), "prctl PR_CAP_AMBIENT_RAISE")
+    elif order["uid"]:
+        readable = level == "namespaces" or all(map(open_to_all, order["must_read"]))
+        if readable or may_read_everything():
+            os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
+            become(order["uid"], order["gid"], 0 if readable else CAP_DAC_READ_SEARCH)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 1)  # or its own /proc/self would be root's
 
@@ -451,11 +446,16 @@ def may_read_everything() -> bool:
     return bool(bits >> CAP_DAC_READ_SEARCH & 1)
 
 
-def become(uid: int, gid: int) -> None:
-    """Be this user, in no other group."""
+def become(uid: int, gid: int, capability: int = 0) -> None:
+    """Be this user, in no other group; with one capability, which programs inherit, or with none."""
+    prctl(PR_SET_KEEPCAPS, int(bool(capability)))
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
+    if capability:
+        set_capabilities(1 << capability)
+        ambient = PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0
+        check(libc.prctl(*ambient), "prctl PR_CAP_AMBIENT_RAISE")
 
 
 def show_environment(environment: dict[str, str]) -> None:
