@@ -23,6 +23,7 @@ from testbed.progress import Progress
 from testbed.settings import ROOT, Settings
 
 FUNCTION_PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
+FUNCTION_NODES = ("nodejs20.x", "nodejs22.x", "nodejs24.x")
 REGISTRY_MEND = "check the network and the package registry, then run the same command again"
 
 
@@ -195,8 +196,9 @@ class Setup:
                 target=home / "widget",
                 inputs=(ROOT / "frontend/package-lock.json", ROOT / "frontend/widget.py"),
                 make=self._make_widget,
-                after=() if shutil.which("npm") else ("node",),
+                after=_npm_pieces(),
             ),
+            *(self._node_runtime(name) for name in FUNCTION_NODES),
             self._environment("node", "Node.js for npm", ROOT / "testbed/requirements-node.txt"),
             self._environment("dev", "Test tools and linters", ROOT / "requirements-dev.txt"),
             self._environment("peers", "Peers for the benchmarks", ROOT / "benchmarks/requirements.txt"),
@@ -218,12 +220,34 @@ class Setup:
 
         The stack's own is compiled here; the process executor compiles the others when a function first needs them.
         """
-        shutil.rmtree(self._home / "runtimes", ignore_errors=True)
+        for old in (self._home / "runtimes").glob("python*"):
+            shutil.rmtree(old)
         own = "{}.{}".format(*sys.version_info)
         self._make_folder(self._home / f"runtimes/python{own}", "localstack/runtime", "--compile-bytecode")
         for version in other_pythons():
             binary = ("--python-version", version, "--only-binary", ":all:")
             self._make_folder(self._home / f"runtimes/python{version}", "localstack/runtime", *binary)
+
+    def _node_runtime(self, name: str) -> Piece:
+        """Node.js and AWS's client for functions in JavaScript; nothing is compiled, so none of its build tools."""
+        folder, packages = self._home / "runtimes" / name, ROOT / "localstack/runtime" / name
+
+        def make() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(packages, folder)
+            self._npm(
+                ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix", folder],
+                sentence=f"The functions' runtime {name} could not be installed.",
+            )
+
+        return Piece(
+            name=name,
+            title=f"The functions' runtime {name}",
+            target=folder,
+            inputs=(packages,),
+            make=make,
+            after=("runtime", *_npm_pieces()),
+        )
 
     def _make_folder(self, folder: Path, room: str, *how: str) -> None:
         """Install a room's packages into a folder of their own."""
@@ -316,23 +340,36 @@ class Setup:
         )
 
     def _make_widget(self) -> None:
-        npm = shutil.which("npm")
-        tools = self._home / "env/node/bin"
         self._run(
-            [
-                sys.executable,
-                "-m",
-                "frontend.widget",
-                "--out",
-                self._home / "widget",
-                "--npm",
-                npm or tools / "npm",
-            ],
-            environment={} if npm else {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+            [sys.executable, "-m", "frontend.widget", "--out", self._home / "widget", "--npm", self._npm_program()],
+            environment=self._npm_environment(),
             code="install_failed",
             sentence="The Okta Sign-In Widget could not be fetched.",
             mend=REGISTRY_MEND,
         )
+
+    def _npm(self, words: list[str | Path], *, sentence: str) -> None:
+        """Run npm, the machine's or set-up's own."""
+        self._run(
+            [self._npm_program(), *words],
+            environment=self._npm_environment(),
+            code="install_failed",
+            sentence=sentence,
+            mend=REGISTRY_MEND,
+        )
+
+    def _npm_program(self) -> str | Path:
+        return shutil.which("npm") or self._home / "env/node/bin/npm"
+
+    def _npm_environment(self) -> dict[str, str]:
+        """With the Node.js that set-up's own npm runs on."""
+        tools = self._home / "env/node/bin"
+        return {} if shutil.which("npm") else {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+
+
+def _npm_pieces() -> tuple[str, ...]:
+    """What must be made before npm can be used."""
+    return () if shutil.which("npm") else ("node",)
 
 
 def other_pythons() -> list[str]:

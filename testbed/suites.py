@@ -14,7 +14,7 @@ from testbed.lifecycle import NATIVE_PIECES, choose_mode
 from testbed.ports import free_ports
 from testbed.progress import Progress
 from testbed.settings import ROOT, Settings
-from testbed.setup import Setup
+from testbed.setup import FUNCTION_NODES, Setup
 
 ROOMS = ("lambda/tests", "mock_idp/tests", "frontend/tests", "testbed/tests")
 EXECUTOR = "localstack/process_executor/tests"
@@ -32,7 +32,7 @@ def run_all(settings: Settings, progress: Progress, arguments: list[str]) -> int
 
 def run_rooms(settings: Settings, progress: Progress, arguments: list[str]) -> int:
     """The rooms' own tests: none needs the whole stack."""
-    prepare(settings, progress, "dev", *NATIVE_PIECES)
+    prepare(settings, progress, "dev", *NATIVE_PIECES, *FUNCTION_NODES)
     shutil.rmtree(RESULTS, ignore_errors=True)
     rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", *BY_TWO, *arguments])
     executor = _pytest(settings, "executor", [EXECUTOR, *arguments])
