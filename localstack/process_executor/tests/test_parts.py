@@ -178,7 +178,7 @@ def test_merge_lets_the_last_layer_win(tmp_path):
         ({"PROCESS_EXECUTOR_ISOLATION": "x"}, "PROCESS_EXECUTOR_ISOLATION=x: use one of auto, namespaces"),
         ({"PROCESS_EXECUTOR_FIRST_UID": "-1"}, "PROCESS_EXECUTOR_FIRST_UID=-1: use a whole number."),
         ({"PROCESS_EXECUTOR_POOL_SIZE": "two"}, "PROCESS_EXECUTOR_POOL_SIZE=two: use a whole number."),
-        ({"PROCESS_EXECUTOR_PYTHONS": "python3.12"}, "'python3.12' is not runtime=path"),
+        ({"PROCESS_EXECUTOR_INTERPRETERS": "python3.12"}, "'python3.12' is not runtime=path"),
     ],
 )
 def test_setting_that_cannot_be_used_is_named(variables, sentence):

@@ -122,7 +122,7 @@ def test_runtime_that_needs_docker_says_so(cloud):
 
 def test_interpreter_of_another_version_is_not_taken(clouds):
     """A configured interpreter that is not the runtime's version is refused by name."""
-    cloud = clouds(PROCESS_EXECUTOR_PYTHONS="python3.13=/bin/true")
+    cloud = clouds(PROCESS_EXECUTOR_INTERPRETERS="python3.13=/bin/true")
     name = cloud.deploy("def handler(event, context): pass")
     reason = cloud.awslambda.get_function_configuration(FunctionName=name)["StateReason"]
     assert "needs a Python 3.13 interpreter and none was found" in reason

@@ -1,5 +1,6 @@
 """LocalStack's runtime executor, by processes."""
 
+import json
 import logging
 import os
 import resource
@@ -187,7 +188,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         threshold = logging_config.get("SystemLogLevel") or "INFO"
 
         def order(api_address: str) -> Order:
-            argv, entrypoint = program(runtime, variables, paths, function.handler or "")
+            argv, entrypoint = program(runtime, variables, paths, function.handler or "", self._debug_port)
             shown = paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address}
             return Order(
                 id=self.id,
@@ -199,13 +200,12 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 handler=function.handler or "",
                 argv=argv,
                 entrypoint=entrypoint,
+                connect=runtime.node is not None,
                 uid=self._uid,
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
                 debug_port=self._debug_port,
-                must_read=[
-                    str(path) for path in (runtime.prefix, runtime.runtime_dir, paths.task_dir, paths.opt_dir) if path
-                ],
+                must_read=[str(path) for path in (*runtime.folders().values(), paths.task_dir, paths.opt_dir) if path],
                 places=paths.places(),
                 limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
                 shown_limits=LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY},
@@ -266,11 +266,14 @@ class Paths:
             return
         yield os.fsencode(self.task_dir), TASK_ROOT.encode()
         yield os.fsencode(str(self.tmp_dir)), b"/tmp"
-        if self.opt_dir is not None:
-            yield os.fsencode(self.opt_dir), b"/opt"
+        yield os.fsencode(self.places()["/opt"]), b"/opt"
+        yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
+        if self.runtime.node:  # before the runtime's folder, in which it may be
+            yield os.fsencode(self.runtime.node), b"/var/lang/bin/node"
+        for shown, real in self.runtime.folders().items():
+            if shown != "/var/lang":  # which may be /usr
+                yield os.fsencode(real), shown.encode()
         if self.runtime.is_python:
-            yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
-            yield os.fsencode(str(self.runtime.runtime_dir)), b"/var/runtime"
             for part in ("lib", "bin"):
                 yield os.fsencode(self.runtime.prefix / part / "python"), f"/var/lang/{part}/python".encode()
 
@@ -280,9 +283,14 @@ class Paths:
             return variables
         real = {"LAMBDA_TASK_ROOT": self.task}
         path = variables["PATH"]
-        if self.runtime.is_python:
-            real |= {"PYTHONPATH": str(self.runtime.runtime_dir), "PWD": self.task}
+        if self.runtime.interpreter:
+            real |= {"PWD": self.task}
             path = path.replace("/var/lang/bin", str(self.bin_dir))
+        if self.runtime.is_python:
+            real |= {"PYTHONPATH": str(self.runtime.runtime_dir)}
+        elif self.runtime.node:
+            places = self.places()
+            real |= {"NODE_PATH": ":".join(real_path(path, places) for path in variables["NODE_PATH"].split(":"))}
         if self.opt_dir is not None:
             path = f"{path}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
@@ -290,7 +298,7 @@ class Paths:
 
     def temporary(self) -> dict[str, str]:
         """What tells programs of their ``/tmp``, which nobody translates paths for."""
-        return {"TMPDIR": str(self.tmp_dir)} if self.tmp_dir else {}
+        return {"TMPDIR": str(self.tmp_dir)} if self.tmp_dir and not self.runtime.node else {}
 
     def places(self) -> dict[str, str]:
         """The real folder for each of AWS's, where they differ."""
@@ -299,16 +307,11 @@ class Paths:
         opt = self.opt_dir or self.tmp_dir.with_name("opt")
         places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         places[nursery_program.ENTRYPOINT] = str(self.tmp_dir.with_name("entrypoint"))
-        if self.runtime.is_python:
-            places |= {"/var/runtime": str(self.runtime.runtime_dir), "/var/lang": str(self.runtime.prefix)}
-        return places
+        return places | {shown: str(real) for shown, real in self.runtime.folders().items()}
 
     def real(self, path: str) -> str:
         """A program's path on this machine."""
-        if self.staged:
-            return path
-        path = path.replace("/opt/", f"{self.opt}/", 1) if path.startswith("/opt/") else path
-        return path.replace(TASK_ROOT, self.task, 1) if path.startswith(TASK_ROOT) else path
+        return path if self.staged else real_path(path, {"/opt": self.opt, TASK_ROOT: self.task})
 
     def sys_path(self) -> list[str]:
         """What precedes the standard library, in AWS's order."""
@@ -321,6 +324,14 @@ class Paths:
             layer,
             "/var/runtime" if self.staged else str(self.runtime.runtime_dir),
         ]
+
+
+def real_path(path: str, places: dict[str, str]) -> str:
+    """Translate a path below one of these places."""
+    for shown, real in places.items():
+        if path == shown or path.startswith(f"{shown}/"):
+            return real + path.removeprefix(shown)
+    return path
 
 
 def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
@@ -346,9 +357,9 @@ def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
         (outer / name).chmod(0o755)
     nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
     nursery_program.write(str(outer / "bin/whoami"), f"#!/bin/sh\necho {nursery_program.SANDBOX_USER}\n", 0o755)
-    if runtime.is_python:
-        for name in ("python", "python3", f"python{runtime.version}"):
-            (outer / "bin" / name).symlink_to(runtime.python)
+    names = ("node",) if runtime.node else ("python", "python3", f"python{runtime.version}")
+    for name in names if runtime.interpreter else ():
+        (outer / "bin" / name).symlink_to(runtime.interpreter or "")
     folder = outer / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -363,20 +374,21 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
     given = {name: str(value) for name, value in env_vars.items() if not name.startswith(FOREIGN)}
     libraries = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
     defaults = {"LANG": "en_US.UTF-8"}
-    if not runtime.is_python:
+    if not runtime.interpreter:
         given.pop("AWS_EXECUTION_ENV", None)
         return defaults | {"PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin", "LD_LIBRARY_PATH": libraries} | given
     given["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtime.name}"
     defaults |= {
-        "LC_CTYPE": "C.UTF-8",
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
         "PWD": TASK_ROOT,
         "SHLVL": "0",
         "LD_LIBRARY_PATH": f"/var/lang/lib:{libraries}",
-        "PYTHONPATH": "/var/runtime",
         nursery_program.TELEMETRY_VARIABLE: str(nursery_program.TELEMETRY_FD),
     }
-    return defaults | given
+    if runtime.node:
+        modules = f"/opt/nodejs/node{runtime.version}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules"
+        return defaults | {"NODE_PATH": f"{modules}:/var/runtime:/var/task"} | given
+    return defaults | {"LC_CTYPE": "C.UTF-8", "PYTHONPATH": "/var/runtime"} | given
 
 
 def initialization(function_version: FunctionVersion, given: str) -> str:
@@ -385,23 +397,48 @@ def initialization(function_version: FunctionVersion, given: str) -> str:
     return "snap-start" if snap_start.get("OptimizationStatus") == "On" else given
 
 
-def program(runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str) -> tuple[list[str] | None, str]:
+def program(
+    runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str, debug_port: int
+) -> tuple[list[str] | None, str]:
     """What to execute, and its name for error messages; nothing for going on in the interpreter that was forked.
 
     Raises:
         CannotStart: a custom runtime without a bootstrap.
     """
+    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
+    wrapped = [paths.real(wrapper)] if wrapper else []
+    if runtime.node:
+        debug = [f"--inspect=127.0.0.1:{debug_port}"] if debug_port else []
+        return [*wrapped, *node_command(runtime, int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]), paths, debug)], ""
     if not runtime.is_python:
         for folder, shown in ((paths.task_dir, TASK_ROOT), (paths.opt_dir, "/opt")):
             if folder is not None and (folder / "bootstrap").is_file():
                 return [paths.real(f"{shown}/bootstrap")], f"{shown}/bootstrap"
         text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
         raise CannotStart(Failure("Runtime.InvalidEntrypoint", text))
-    wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
     if wrapper or any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in variables):
         python = f"/var/lang/bin/python{runtime.version}" if paths.staged else str(runtime.python)
-        return [*([paths.real(wrapper)] if wrapper else []), python, "-m", "awslambdaric", handler], ""
+        return [*wrapped, python, "-m", "awslambdaric", handler], ""
     return None, ""
+
+
+def node_command(runtime: Runtime, memory_mb: int, paths: Paths, debug: list[str]) -> list[str]:
+    """Node.js with AWS's flags, and what its first program is to know."""
+    folders = {} if paths.staged else paths.places()
+    modules = real_path("/var/runtime/node_modules", folders)
+    known = {
+        "client": f"{modules}/aws-lambda-ric",
+        "connection": nursery_program.CONNECTION_FD,
+        "places": folders,
+        "user": nursery_program.SANDBOX_USER,
+    }
+    return [
+        "/var/lang/bin/node" if paths.staged else str(runtime.node),
+        *debug,
+        *("--expose-gc", "--max-http-header-size", "81920"),
+        *(f"--max-semi-space-size={memory_mb * 5 // 100}", f"--max-old-space-size={memory_mb * 90 // 100}"),
+        *(real_path("/var/runtime/index.mjs", folders), json.dumps(known)),
+    ]
 
 
 def runtime_of(function_version: FunctionVersion) -> Runtime:

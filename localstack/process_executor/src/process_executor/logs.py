@@ -78,7 +78,9 @@ class Output:
             length = self._frame_length(frame)
             if length is None:
                 break
-            self._add(events, bytes(self._rest[frame + FRAME_HEAD : frame + length]))
+            record = bytes(self._rest[frame + FRAME_HEAD : frame + length])
+            is_json = not self._rest[frame + 3] & 1
+            self._add(events, record + b"\n" if is_json and not record.endswith(b"\n") else record)
             start = frame + length
         if frame < 0:
             whole = (len(self._rest) - start) // EVENT_LIMIT * EVENT_LIMIT

@@ -13,14 +13,14 @@ The keeper is the init of the environment: it collects orphans, reports how the 
 everything below it along when it goes. Nobody outlives LocalStack: the nursery ends when LocalStack's end of the
 control socket closes (``kill -9`` closes it too), and each keeper gets SIGTERM when the nursery dies.
 
-Where the kernel allows, the nursery lives in a root file system of its own (``/var/lang`` is the interpreter's prefix,
-``/var/runtime`` the runtime client), and each environment in mount and PID namespaces of its own with ``/var/task``,
-``/opt`` and ``/tmp``.
+Where the kernel allows, the nursery lives in a root file system of its own (``/var/lang`` is the prefix of what runs
+functions, ``/var/runtime`` the runtime client), and each environment in mount and PID namespaces of its own with
+``/var/task``, ``/opt`` and ``/tmp``.
 """
 
 # Plain os calls: all of this runs around a fork, and what it imports stays in every function's memory. Imports in
 # functions are for the moment before the interpreter ends, or before the first fork.
-# ruff: noqa: PTH100, PTH101, PTH102, PTH106, PTH108, PTH110, PTH112, PTH114, PTH115, PTH116, PTH119, PTH120, PTH123, PTH208, PTH211, PLC0415
+# ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH106, PTH108, PTH110, PTH112, PTH113, PTH114, PTH115, PTH116, PTH119, PTH120, PTH123, PTH208, PTH211, PLC0415
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ DESCRIPTOR_LIMIT = 1 << 16
 # AWS's runtime writes framed log records to this descriptor: record boundaries survive line breaks.
 TELEMETRY_FD = 62
 TELEMETRY_VARIABLE = "_LAMBDA_TELEMETRY_LOG_FD"
+CONNECTION_FD = 61  # to the Runtime API, for Node.js
 # As AWS's functions run: sbx_user1051.
 SANDBOX_UID = 993
 SANDBOX_GID = 990
@@ -179,11 +180,13 @@ def stage(config: Config, control_fd: int) -> NoReturn:
     else:
         unshare(CLONE_NEWNS)
     build_root(config)
-    interpreter = "/var/lang/bin/" + os.path.basename(config["interpreter"])
-    inside = dict(config, staged=True, runtime_dir="/var/runtime" if config["runtime_dir"] else "", host="/host")
+    # The folders of another language are in place of this interpreter's; then it runs from the host's.
+    prefix = "/var/lang" if config["lang"] == config["prefix"] else "/host" + config["prefix"]
+    interpreter = f"{prefix}/bin/" + os.path.basename(config["interpreter"])
+    inside = dict(config, staged=True, preload="/var/runtime" if config["preload"] else "", host="/host")
     os.set_inheritable(control_fd, True)
     command = [interpreter, *FLAGS, "/host" + os.path.abspath(__file__), json.dumps(inside), str(control_fd)]
-    environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": "/var/lang/lib", ROOM: os.environ[ROOM]}
+    environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"{prefix}/lib", ROOM: os.environ[ROOM]}
     os.execve(interpreter, command, environment)  # noqa: S606
 
 
@@ -218,9 +221,12 @@ def build_root(config: Config) -> None:
         os.mkdir(root + "/" + name)
     tmpfs(root + "/environments", "mode=0700,size=64m")
     write(root + ENTRYPOINT, ENTRYPOINT_TEXT, 0o755)
-    bind(config["prefix"], root + "/var/lang")
-    if config["runtime_dir"]:
-        bind(config["runtime_dir"], root + "/var/runtime")
+    for shown, source in config["folders"].items():
+        if os.path.isfile(source):
+            write(root + shown, "", 0o644)
+        else:
+            os.makedirs(root + shown, exist_ok=True)
+        bind(source, root + shown)
     os.chdir(root)
     check(libc.syscall(PIVOT_ROOT, b".", b"host"), "pivot_root")
     os.chdir("/")
@@ -477,9 +483,10 @@ def show_environment(environment: dict[str, str]) -> None:
 
 
 def open_to_all(path: str) -> bool:
-    """Whether any user may read the folder ``path``."""
+    """Whether any user may read the folder or file ``path``."""
     path = os.path.realpath(path)
-    readable = os.stat(path).st_mode & 0o5 == 0o5
+    wanted = 0o5 if os.path.isdir(path) else 0o4
+    readable = os.stat(path).st_mode & wanted == wanted
     while path != "/":
         path = os.path.dirname(path)
         readable = readable and bool(os.stat(path).st_mode & 0o1)
@@ -503,6 +510,8 @@ def execute(order: Order, status_fd: int) -> NoReturn:
     os.set_inheritable(TELEMETRY_FD, True)
     os.set_inheritable(status_fd, False)
     try:
+        if order["connect"]:
+            connect(order["environment"]["AWS_LAMBDA_RUNTIME_API"])
         os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606
     except OSError as error:
         reason = os.strerror(error.errno or 0)
@@ -512,6 +521,15 @@ def execute(order: Order, status_fd: int) -> NoReturn:
             os._exit(1)
         os.write(2, f"{order['argv'][0]}: {reason}\n".encode())
         os._exit(127 if error.errno == errno.ENOENT else 126)
+
+
+def connect(address: str) -> None:
+    """Have a connection to the Runtime API, for programs that cannot make one and wait for it."""
+    host, _, port = address.partition(":")
+    with socket.socket() as sock:
+        sock.connect((host, int(port)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        os.dup2(sock.fileno(), CONNECTION_FD)
 
 
 def go_on_in_this_interpreter(order: Order) -> NoReturn:
@@ -809,8 +827,8 @@ def main() -> None:
         global places  # noqa: PLW0603
         places = load_places(here)
     know_localstack()
-    if config["runtime_dir"]:
-        preload(config["runtime_dir"])
+    if config["preload"]:
+        preload(config["preload"])
     gc.collect()
     gc.freeze()  # collections in the forks leave the pages of what is imported here alone
     control = socket.socket(fileno=control_fd)

@@ -19,8 +19,8 @@ class Settings:
     """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>``.
 
     Attributes:
-        runtimes_dir: folder that holds ``python3.13`` and so on, each with the runtime client and the SDK.
-        pythons: interpreters by runtime, for those that are not found by themselves.
+        runtimes_dir: folder that holds ``python3.13``, ``nodejs22.x`` and so on, each with a runtime client and an SDK.
+        interpreters: interpreters by runtime, for those that are not found by themselves.
         isolation: ``auto`` takes the best that the kernel allows.
         first_uid: where LocalStack runs as root, environments get user ids from here on, each its own.
         init_timeout_s: how long AWS waits for a function's initialization.
@@ -32,7 +32,7 @@ class Settings:
     """
 
     runtimes_dir: Path
-    pythons: Mapping[str, str] = field(default_factory=dict)
+    interpreters: Mapping[str, str] = field(default_factory=dict)
     isolation: str = "auto"
     first_uid: int = 60000
     init_timeout_s: float = 10.0
@@ -53,7 +53,7 @@ class Settings:
         log_file = environment.get("PROCESS_EXECUTOR_LOG_FILE", "")
         settings = cls(
             runtimes_dir=Path(environment.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or default_runtimes).absolute(),
-            pythons=pairs("PROCESS_EXECUTOR_PYTHONS", environment.get("PROCESS_EXECUTOR_PYTHONS", "")),
+            interpreters=pairs("PROCESS_EXECUTOR_INTERPRETERS", environment),
             isolation=environment.get("PROCESS_EXECUTOR_ISOLATION") or "auto",
             first_uid=number("PROCESS_EXECUTOR_FIRST_UID", environment, 60000),
             init_timeout_s=number("PROCESS_EXECUTOR_INIT_TIMEOUT_S", environment, 10),
@@ -81,10 +81,10 @@ def globs(text: str | None) -> tuple[str, ...]:
     return IGNORED if text is None else tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
-def pairs(name: str, text: str) -> dict[str, str]:
-    """Read ``python3.12=/path/to/python3.12,python3.11=...``."""
+def pairs(name: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Read ``python3.12=/path/to/python3.12,nodejs22.x=...``."""
     found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    for part in filter(None, (part.strip() for part in environment.get(name, "").split(","))):
         runtime, separator, path = part.partition("=")
         if not separator or not path:
             raise InvalidSetting(f"{name}: '{part}' is not runtime=path, such as python3.12=/usr/bin/python3.12.")

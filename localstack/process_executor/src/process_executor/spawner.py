@@ -41,6 +41,7 @@ class Order:
         handler: as configured.
         argv: a program to execute instead of going on in the forked interpreter.
         entrypoint: how a custom runtime's program is called in error messages; empty for other programs.
+        connect: whether the program inherits a connection to the Runtime API.
         uid: the user to become; 0 for none.
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
@@ -60,6 +61,7 @@ class Order:
     handler: str
     argv: list[str] | None
     entrypoint: str
+    connect: bool
     uid: int
     gid: int
     tmp_mb: int
@@ -166,7 +168,9 @@ class Nursery:
                 "root": root,
                 "prefix": str(self.runtime.prefix),
                 "interpreter": python,
-                "runtime_dir": str(self.runtime.runtime_dir or ""),
+                "lang": str(self.runtime.lang or ""),
+                "folders": {shown: str(source) for shown, source in self.runtime.folders().items()},
+                "preload": str(self.runtime.runtime_dir or "") if self.runtime.is_python else "",
                 "pool_size": settings().pool_size,
             }
             command = [
@@ -202,16 +206,16 @@ class Nursery:
         self.level = level
         self._control = ours
         LOG.info("Nursery for %s is up: %s, isolation: %s", self.runtime.name, python, level)
-        runtime_dir = self.runtime.runtime_dir
-        if runtime_dir and not (runtime_dir / "awslambdaric/__pycache__").exists():
-            ours.send(json.dumps({"do": "compile", "dir": str(runtime_dir)}).encode())
+        client = self.runtime.runtime_dir if self.runtime.is_python else None
+        if client and not (client / "awslambdaric/__pycache__").exists():
+            ours.send(json.dumps({"do": "compile", "dir": str(client)}).encode())
         if level == "process" and os.geteuid() == 0:
             self._warn_of_privileges()
         return ours
 
     def _warn_of_privileges(self) -> None:
         """Say so when functions need more rights than their own user's."""
-        folders = [str(path) for path in (self.runtime.prefix, self.runtime.runtime_dir) if path]
+        folders = [str(path) for path in self.runtime.folders().values()]
         closed = [folder for folder in folders if not nursery_program.open_to_all(folder)]
         if closed:
             rights = "may read every file" if nursery_program.may_read_everything() else "run as root"
