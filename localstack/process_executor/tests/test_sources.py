@@ -58,20 +58,36 @@ def printed(cloud, name, count=1):
 
 @pytest.fixture
 def fetch(cloud):
-    """Calls the function URL of a function."""
+    """Calls the function URL of a function, made with permission for everybody."""
 
     def call(name, path="/", **request):
-        url = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType="NONE")["FunctionUrl"]
-        host = re.sub("https?://", "", url).rstrip("/")
-        headers = {"Host": host} | request.pop("headers", {})
-        asked = urllib.request.Request(f"http://127.0.0.1:{cloud.port}{path}", headers=headers, **request)
-        try:
-            with urllib.request.urlopen(asked) as answer:
-                return answer.status, answer.headers, answer.read()
-        except urllib.error.HTTPError as answer:
-            return answer.code, answer.headers, answer.read()
+        permit_url(cloud, name)
+        return fetch_url(cloud, function_url(cloud, name), path, **request)
 
     return call
+
+
+def function_url(cloud, name, auth_type="NONE", **qualifier):
+    """Make a function's URL."""
+    made = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType=auth_type, **qualifier)
+    return made["FunctionUrl"]
+
+
+def permit_url(cloud, name, **arguments):
+    """Let everybody call a function's URL."""
+    statement = {"StatementId": "url", "Action": "lambda:InvokeFunctionUrl", "Principal": "*"}
+    cloud.awslambda.add_permission(FunctionName=name, **statement | {"FunctionUrlAuthType": "NONE"} | arguments)
+
+
+def fetch_url(cloud, url, path="/", **request):
+    """Call a function URL; status, headers and body."""
+    headers = {"Host": re.sub("https?://", "", url).rstrip("/")} | request.pop("headers", {})
+    asked = urllib.request.Request(f"http://127.0.0.1:{cloud.port}{path}", headers=headers, **request)
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.headers, answer.read()
 
 
 def test_function_url_hands_the_request_over(cloud, fetch):
@@ -119,6 +135,59 @@ def test_function_url_of_a_failing_function_is_a_502(cloud, fetch):
     """An unhandled error is not told to the world."""
     status, _, body = fetch(cloud.deploy(FAIL))
     assert (status, body) == (502, b"Internal Server Error")
+
+
+FORBIDDEN = {
+    "Message": "Forbidden. For troubleshooting Function URL authorization issues, see:"
+    " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+}
+
+
+def is_forbidden(answer):
+    status, headers, body = answer
+    told = status, headers["x-amzn-ErrorType"], headers["Content-Type"], json.loads(body)
+    return told == (403, "AccessDeniedException", "application/json", FORBIDDEN)
+
+
+def test_function_url_needs_permission(cloud):
+    """Of the function's resource policy, for everybody, and for the URL's kind."""
+    name = cloud.deploy("def handler(event, context): return 'served'")
+    url = function_url(cloud, name)
+    assert is_forbidden(fetch_url(cloud, url))
+    permit_url(cloud, name, StatementId="account", SourceAccount="000000000000")
+    assert is_forbidden(fetch_url(cloud, url))
+    permit_url(cloud, name)
+    assert fetch_url(cloud, url)[::2] == (200, b"served")
+    cloud.awslambda.remove_permission(FunctionName=name, StatementId="url")
+    assert is_forbidden(fetch_url(cloud, url))
+
+
+def test_function_url_of_an_alias_goes_with_it(cloud):
+    """The alias is what has the permission."""
+    name = cloud.deploy("def handler(event, context): return 'served'", Publish=True)
+    cloud.awslambda.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    url = function_url(cloud, name, Qualifier="live")
+    permit_url(cloud, name, Qualifier="live")
+    assert fetch_url(cloud, url)[::2] == (200, b"served")
+    cloud.awslambda.delete_alias(FunctionName=name, Name="live")
+    assert is_forbidden(fetch_url(cloud, url))
+
+
+def test_function_url_for_iam_needs_a_signature(cloud):
+    """Who signs is IAM's to judge, which LocalStack leaves open."""
+    name = cloud.deploy("def handler(event, context): return 'served'")
+    url = function_url(cloud, name, "AWS_IAM")
+    permit_url(cloud, name)
+    assert is_forbidden(fetch_url(cloud, url))
+    signed = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20261123/us-east-1/lambda/aws4_request, Signature=0"}
+    assert fetch_url(cloud, url, headers=signed)[::2] == (200, b"served")
+
+
+def test_function_urls_may_be_opened_to_everybody(clouds):
+    """By a setting, for who has no use for permissions."""
+    cloud = clouds(PROCESS_EXECUTOR_URL_PERMISSIONS="0")
+    name = cloud.deploy("def handler(event, context): return 'served'")
+    assert fetch_url(cloud, function_url(cloud, name))[::2] == (200, b"served")
 
 
 # --- Event sources -------------------------------------------------------------------------------------------------

@@ -1,19 +1,45 @@
-"""Function URLs: what LocalStack leaves out of their events and answers.
+"""Function URLs: who may call them, and what LocalStack leaves out of their events and answers.
 
-Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html and urls-invocation.html beside it.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any
 
+from localstack.http import Response
 from localstack.services.lambda_ import urlrouter
+from localstack.services.lambda_.invocation.models import lambda_stores
 from localstack.utils.patch import patch
 from localstack.utils.xray.trace_header import TraceHeader
 
+from process_executor.settings import settings
+
+ACTIONS = ("lambda:InvokeFunctionUrl", "lambda:*", "*")
+ANYBODY = ("*", {"AWS": "*"})
+AUTH_TYPE = "lambda:FunctionUrlAuthType"
+SIGNED_BY = "AWS4-HMAC-SHA256"
+FORBIDDEN = (
+    "Forbidden. For troubleshooting Function URL authorization issues, see:"
+    " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
+)
+
 
 def complete() -> None:
-    """Tell functions who calls and by which trace, and callers the cookies they are to keep."""
+    """Ask for permission; tell functions who calls and by which trace, and callers the cookies they are to keep."""
+    called: set[str] = set()  # a URL that is gone answers otherwise than one that never was
+
+    @patch(urlrouter.FunctionUrlRouter.handle_lambda_url_invocation)  # type: ignore[untyped-decorator]
+    def _handle(call: Callable[..., Any], self: Any, request: Any, api_id: str, region: str, **path: str) -> Any:
+        found = named(api_id, region)
+        if found:
+            called.add(api_id)
+        refused = not may_call(*found, request) if found else api_id in called
+        if refused and settings().url_permissions:
+            answer = Response(json.dumps({"Message": FORBIDDEN}), status=403, mimetype="application/json")
+            answer.headers["x-amzn-ErrorType"] = "AccessDeniedException"
+            return answer
+        return call(self, request, api_id, region, **path)
 
     @patch(urlrouter.event_for_lambda_url)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _event(call: Callable[..., dict[str, Any]], api_id: str, request: Any) -> dict[str, Any]:
@@ -29,6 +55,35 @@ def complete() -> None:
         for cookie in cookies(result.payload):
             response.headers.add("Set-Cookie", cookie)
         return response
+
+
+def named(api_id: str, region: str) -> tuple[Any, str, Any] | None:
+    """The function, the qualifier and the configuration of a URL; None for one that is not there."""
+    for account in list(lambda_stores):
+        for function in list(lambda_stores[account][region].functions.values()):
+            for qualifier, configuration in list(function.function_url_configs.items()):
+                if configuration.url_id.lower() == api_id.lower():
+                    return function, qualifier, configuration
+    return None
+
+
+def may_call(function: Any, qualifier: str, configuration: Any, request: Any) -> bool:
+    """Whether a URL's caller is let in: by the function's own policy, or because it signs, which IAM would look at."""
+    if configuration.auth_type == "AWS_IAM":
+        return request.headers.get("Authorization", "").startswith(SIGNED_BY) or "X-Amz-Signature" in request.args
+    policy = function.permissions.get(qualifier)
+    return policy is not None and any(map(lets_anybody_call, policy.policy.Statement))
+
+
+def lets_anybody_call(statement: dict[str, Any]) -> bool:
+    """Whether a statement of a resource policy holds for callers that nothing is known of."""
+    conditions = [(name, value) for test in statement.get("Condition", {}).values() for name, value in test.items()]
+    return (
+        statement["Effect"] == "Allow"
+        and statement["Principal"] in ANYBODY
+        and statement["Action"] in ACTIONS
+        and all(condition == (AUTH_TYPE, "NONE") for condition in conditions)
+    )
 
 
 def cookies(payload: bytes) -> list[str]:
