@@ -325,6 +325,27 @@ def test_modules_come_from_layers(cloud, deploy):
     ]
 
 
+@pytest.mark.parametrize("version", ["20", "22", "24"])
+def test_modules_are_imported_from_layers_and_the_runtime(cloud, deploy, version):
+    """ES modules, too, are looked for in NODE_PATH; the SDK finds LocalStack by itself."""
+    files = {"nodejs/node_modules/told/package.json": '{"type": "module", "exports": "./told.js"}'}
+    files["nodejs/node_modules/told/told.js"] = "export const word = 'from the layer';"
+    published = cloud.awslambda.publish_layer_version(LayerName="esm", Content={"ZipFile": zipped(files)})
+    source = """
+    import { LambdaClient, GetFunctionCommand } from "@aws-sdk/client-lambda";
+    import { word } from "told";
+    export const handler = async (event, context) => {
+        const asked = new GetFunctionCommand({ FunctionName: context.functionName });
+        return [word, (await new LambdaClient().send(asked)).Configuration.Runtime];
+    };
+    """
+    runtime = f"nodejs{version}.x"
+    name = deploy({"index.mjs": source}, Runtime=runtime, Layers=[published["LayerVersionArn"]])
+    assert cloud.invoke(name).json == ["from the layer", runtime]
+    lost = deploy({"index.mjs": "import 'nowhere';\nexport const handler = async () => 1;"}, Runtime=runtime)
+    assert "Cannot find package 'nowhere' imported from /var/task/index.mjs" in cloud.invoke(lost).json["errorMessage"]
+
+
 def test_programs_are_started_from_functions(run):
     """In the folder that is meant, with the function's variables, and their temporary files apart from others'."""
     source = """

@@ -167,6 +167,7 @@ function standInForMounts() {
   process.cwd = () => cwd().replace(places["/var/task"], "/var/task");
   const known = { username: user, homedir: `/home/${user}`, shell: "/sbin/nologin" };
   os.userInfo = () => ({ uid: process.getuid(), gid: process.getgid(), ...known });
+  os.homedir = () => process.env.HOME ?? known.homedir;
   const resolve = Module._resolveFilename;
   Module._resolveFilename = (request, ...rest) => resolve(real(request), ...rest);
   const { spawn } = childProcess.ChildProcess.prototype;
@@ -178,6 +179,40 @@ function standInForMounts() {
   syncBuiltinESMExports();
 }
 
+/** Have modules that are imported found where required ones are: in NODE_PATH, as AWS's build of Node.js does. */
+function importFromNodePath() {
+  const folders = process.env.NODE_PATH.split(":").filter((folder) => folder.endsWith("/node_modules"));
+  const parents = folders.map((folder) => pathToFileURL(path.dirname(folder)).href + "/");
+  if (Module.registerHooks) {
+    Module.registerHooks({
+      resolve(name, context, next) {
+        try {
+          return next(name, context);
+        } catch (error) {
+          for (const parentURL of error.code === "ERR_MODULE_NOT_FOUND" && /^[^./]/.test(name) ? parents : []) {
+            try {
+              return next(name, { ...context, parentURL });
+            } catch {}
+          }
+          throw error;
+        }
+      },
+    });
+    return;
+  }
+  // Before Node.js 22.15, with a thread of its own.
+  const hook = `let parents;
+    export const initialize = (given) => { parents = given; };
+    export const resolve = async (name, context, next) => {
+      try { return await next(name, context); } catch (error) {
+        for (const parentURL of error.code === "ERR_MODULE_NOT_FOUND" && /^[^./]/.test(name) ? parents : [])
+          try { return await next(name, { ...context, parentURL }); } catch {}
+        throw error;
+      }
+    };`;
+  Module.register(`data:text/javascript,${encodeURIComponent(hook)}`, { data: parents });
+}
+
 const load = Module._load;
 Module._load = function (request, ...rest) {
   if (request !== "./rapid-client.node") return load.call(this, request, ...rest);
@@ -185,6 +220,7 @@ Module._load = function (request, ...rest) {
   return compiled;
 };
 if (places["/tmp"]) standInForMounts();
+importFromNodePath();
 const main = JSON.parse(fs.readFileSync(`${client}/package.json`, "utf8")).main;
 const { run } = await import(pathToFileURL(`${client}/${main}`).href);
 // Up to version 3 the client is told what to run; later ones start by themselves and read it from the environment.
