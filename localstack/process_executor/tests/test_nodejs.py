@@ -150,6 +150,12 @@ def test_errors_have_awss_types(cloud, deploy, source, kind, text):
         assert (answer.json["errorType"], answer.json["errorMessage"].splitlines()[0]) == (kind, text)
 
 
+def test_error_of_megabytes_is_told(cloud, deploy):
+    """Its cause does not fit into X-Ray's header, the answer does."""
+    name = deploy("exports.handler = async () => { throw new Error('x'.repeat(3_000_000)); };", Timeout=20)
+    assert len(cloud.invoke(name).json["errorMessage"]) == 3_000_000
+
+
 def test_absent_handler_file_is_an_import_error(run):
     """As with any module that is not there."""
     answer = run({"other.js": ""})
@@ -355,12 +361,14 @@ def test_programs_are_started_from_functions(run):
     exports.handler = async () => [
         execSync("node -p process.version").toString().trim() === process.version,
         execFileSync("/bin/sh", ["-c", "echo $AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]).toString().trim(),
+        execSync("echo text > y && cat y", { cwd: "/tmp", encoding: "utf8" }).trim(),
+        require("node:fs").existsSync("/tmp/y"),
         (await exec("echo text > x && cat x", { cwd: "/tmp" })).stdout.trim(),
         require("node:fs").readFileSync("/tmp/x", "utf8").trim(),
         (await exec("pwd")).stdout.trim(),
     ];
     """
-    assert run(source).json == [True, "256", "text", "text", "/var/task"]
+    assert run(source).json == [True, "256", "text", True, "text", "text", "/var/task"]
 
 
 def test_wrapper_starts_nodejs(run):
@@ -368,6 +376,15 @@ def test_wrapper_starts_nodejs(run):
     wrapper = '#!/bin/sh\nexport WRAPPED=yes\nexec "$@"\n'
     files = {"index.js": "exports.handler = async () => process.env.WRAPPED;", "wrapper": wrapper}
     assert run(files, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}).json == "yes"
+
+
+def test_wrapper_that_closes_descriptors_is_told_so(run):
+    """The connection to the Runtime API is one of them."""
+    wrapper = '#!/bin/bash\nexec "$@" 61>&-\n'
+    files = {"index.js": "exports.handler = async () => 1;", "wrapper": wrapper}
+    answer = run(files, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}})
+    assert "exit status 1" in answer.json["errorMessage"]
+    assert "Descriptor 61, the way to the Runtime API, is closed: a wrapper must leave it open." in answer.log
 
 
 def test_localstack_is_reached(cloud, run):

@@ -24,6 +24,7 @@ import { promisify } from "node:util";
 const { client, connection, places, user } = JSON.parse(process.argv.splice(2)[0]);
 const INVOCATION = "/2018-06-01/runtime/invocation/";
 const HEAD_SIZE = 16 << 10;
+const CAUSE_LIMIT = 1 << 20; // of a header
 const NUMBERS = new Set(["lambda-runtime-deadline-ms"]);
 const TOLD = [
   ...NUMBERS,
@@ -108,7 +109,7 @@ const compiled = {
     receive();
   },
   error(id, text, cause) {
-    const xray = { "Lambda-Runtime-Function-XRay-Error-Cause": cause };
+    const xray = cause.length < CAUSE_LIMIT ? { "Lambda-Runtime-Function-XRay-Error-Cause": cause } : {};
     send("POST", `${id}/error`, { "Content-Type": "application/json", ...xray }, text);
     receive();
   },
@@ -170,12 +171,21 @@ function standInForMounts() {
   os.homedir = () => process.env.HOME ?? known.homedir;
   const resolve = Module._resolveFilename;
   Module._resolveFilename = (request, ...rest) => resolve(real(request), ...rest);
+  // Programs start in the folder that is meant, and keep their temporary files to themselves.
   const { spawn } = childProcess.ChildProcess.prototype;
   childProcess.ChildProcess.prototype.spawn = function (options) {
-    const temporary = options.envPairs.some((pair) => pair.startsWith("TMPDIR=")) ? [] : [`TMPDIR=${places["/tmp"]}`];
-    const envPairs = [...options.envPairs, ...temporary];
-    return spawn.call(this, { ...options, envPairs, ...(options.cwd && { cwd: real(options.cwd) }) });
+    const envPairs = [`TMPDIR=${places["/tmp"]}`, ...options.envPairs];
+    return spawn.call(this, { ...options, envPairs, cwd: real(options.cwd) });
   };
+  for (const name of ["execFileSync", "execSync", "spawnSync"]) {
+    const given = childProcess[name];
+    childProcess[name] = (...words) => {
+      while (words.at(-1) === undefined) words.pop();
+      const options = typeof words.at(-1) === "object" && !Array.isArray(words.at(-1)) ? words.pop() : {};
+      const env = { TMPDIR: places["/tmp"], ...(options.env ?? process.env) };
+      return given(...words, { ...options, env, cwd: real(options.cwd) });
+    };
+  }
   syncBuiltinESMExports();
 }
 
@@ -219,6 +229,11 @@ Module._load = function (request, ...rest) {
   Module._load = load;
   return compiled;
 };
+try {
+  fs.fstatSync(connection);
+} catch {
+  throw new Error(`Descriptor ${connection}, the way to the Runtime API, is closed: a wrapper must leave it open.`);
+}
 if (places["/tmp"]) standInForMounts();
 importFromNodePath();
 const main = JSON.parse(fs.readFileSync(`${client}/package.json`, "utf8")).main;
