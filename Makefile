@@ -1,6 +1,6 @@
 # Gatehouse: `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test unit e2e check status token ca logs open doctor trace bench deploy-aws lock
+.PHONY: help up down reset test unit e2e check status token ca logs open doctor trace bench conformance deploy-aws lock
 
 export MODE BASE_URL STACK BIND FRONTEND_PORT IDP_PORT IDP_TLS_PORT LOCALSTACK_PORT PYTHON_IMAGE JSON
 
@@ -53,6 +53,10 @@ trace:  ## open the newest trace of a failed browser test
 bench:  ## run the benchmarks, each beside a peer
 	@testbed/launch setup dev localstack runtime function peers
 	@for figure in benchmarks/*.py; do echo "== $$figure"; .gatehouse/env/dev/bin/python $$figure || exit 1; done
+
+conformance:  ## compare with what AWS answered to LocalStack's own tests of Lambda (25 minutes, port 4566)
+	@testbed/launch setup conformance localstack runtime nodejs20.x nodejs22.x nodejs24.x
+	@.gatehouse/env/localstack/bin/python localstack/conformance/run.py $(ARGS)
 
 deploy-aws:  ## build for AWS and deploy with `sam deploy --guided`
 	@lambda/deploy-aws

@@ -201,6 +201,14 @@ class Setup:
             *(self._node_runtime(name) for name in FUNCTION_NODES),
             self._environment("node", "Node.js for npm", ROOT / "testbed/requirements-node.txt"),
             self._environment("dev", "Test tools and linters", ROOT / "requirements-dev.txt"),
+            Piece(
+                name="conformance",
+                title="What LocalStack's own tests need",
+                target=home / "conformance",
+                inputs=(ROOT / "localstack/conformance/requirements.txt",),
+                make=lambda: self._make_folder(home / "conformance", "localstack/conformance"),
+                after=("uv",),
+            ),
             self._environment("peers", "Peers for the benchmarks", ROOT / "benchmarks/requirements.txt"),
         ]
 

@@ -1,0 +1,78 @@
+"""Run LocalStack's own tests of Lambda, whose answers were recorded on AWS, on the process executor.
+
+`make conformance` sets up and runs this, once with the isolation that the kernel allows and once without namespaces.
+The tests start a LocalStack of their own on port 4566. Words on the command line go to pytest.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+HOME = ROOT / ".gatehouse"
+TOOLS = HOME / "conformance"
+ARCHIVE = "localstack_core-4.0.1"
+SUITE = "tests/aws/services/lambda_"
+FILES = ("lambda", "lambda_common", "lambda_runtimes", "lambda_destinations", "lambda_integration_xray")
+ISOLATIONS = ("auto", "process")
+
+
+def main() -> int:
+    """Fetch the tests, run them under each isolation; 0 if all answers are AWS's, but for the known differences."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--isolation", choices=ISOLATIONS, action="append", help="only this one")
+    given, words = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        suite = fetch(Path(folder))
+        codes = [run(suite, Path(folder), isolation, words) for isolation in given.isolation or ISOLATIONS]
+    return max(codes)
+
+
+def fetch(folder: Path) -> Path:
+    """Have pip fetch the archive, checked against its hash, and unpack its tests; where they are."""
+    words = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary=:all:", "--no-build-isolation"]
+    lock = str(HERE / "recordings.txt")
+    command = [sys.executable, "-m", "pip", "download", *words, "--require-hashes", "-r", lock, "-d", str(folder)]
+    subprocess.run(command, env=os.environ | {"PYTHONPATH": str(TOOLS)}, check=True)
+    with tarfile.open(folder / f"{ARCHIVE}.tar.gz") as archive:
+        wanted = [member for member in archive if member.name.startswith(f"{ARCHIVE}/tests/")]
+        archive.extractall(folder, wanted, filter="data")
+    return folder / ARCHIVE
+
+
+def run(suite: Path, folder: Path, isolation: str, words: list[str]) -> int:
+    """Run the tests once; pytest's exit status."""
+    print(f"== isolation: {isolation}", flush=True)
+    state = folder / isolation
+    for name in ("tmp", "cache", "files"):
+        (state / name).mkdir(parents=True)
+    folder.chmod(0o755)
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(TOOLS)]),
+        "HOME": str(state),
+        "TMPDIR": str(state / "tmp"),
+        "XDG_CACHE_HOME": str(state / "cache"),
+        "FILESYSTEM_ROOT": str(state / "files"),
+        "PYENV_ROOT": os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv"),
+        "LAMBDA_RUNTIME_EXECUTOR": "process",
+        "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+        "PROCESS_EXECUTOR_RUNTIMES_DIR": str(HOME / "runtimes"),
+        "PROCESS_EXECUTOR_ISOLATION": isolation,
+        "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "DISABLE_EVENTS": "1",
+        "DNS_ADDRESS": "0",
+    }
+    files = [f"{SUITE}/test_{name}.py" for name in FILES]
+    options = ["-p", "recorded", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-W", "ignore"]
+    shown = ["-q", "-rfEX", "--tb=short", "--show-capture=no", "--timeout=240"]
+    command = [sys.executable, "-m", "pytest", *options, *shown, *files, *words]
+    return subprocess.run(command, cwd=suite, env=os.environ | settings, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
