@@ -309,11 +309,32 @@ def test_code_cannot_be_written_to(run):
     """By whatever name."""
     source = """
     const fs = require("node:fs");
-    exports.handler = async () => ["/var/task/x", "x", "/opt/x", "/var/runtime/x"].map((name) => {
+    exports.handler = async () => ["/var/task/x", "x", "/opt/x", "/var/runtime/node_modules/x"].map((name) => {
         try { fs.writeFileSync(name, "x"); return "written"; } catch (error) { return error.code; }
     });
     """
     assert run(source).json == ["EROFS"] * 4
+
+
+def test_files_are_opened_as_programs_do(run):
+    """Without flags, by handles, in folders that are there, and in another working directory."""
+    source = """
+    const fs = require("node:fs"), { promisify } = require("node:util");
+    const { execFileSync } = require("node:child_process");
+    exports.handler = async () => {
+        const number = await promisify(fs.open)("/var/task/index.js");
+        const handle = await fs.promises.open("/tmp/x", "w+");
+        await fs.promises.writeFile(handle, "by handle");
+        await handle.close();
+        fs.mkdirSync("/var/task", { recursive: true });
+        fs.rmSync("/var/task/none", { force: true });
+        const said = execFileSync("cat", ["/tmp/x"]).toString();
+        process.chdir("/tmp");
+        fs.writeFileSync("y", "there");
+        return [number > 2, said, fs.readFileSync("/tmp/y", "utf8"), process.cwd()];
+    };
+    """
+    assert run(source).json == [True, "by handle", "there", "/tmp"]
 
 
 def test_modules_come_from_layers(cloud, deploy):

@@ -58,13 +58,14 @@ def complete() -> None:
 
 
 def named(api_id: str, region: str) -> tuple[Any, str, Any] | None:
-    """The function, the qualifier and the configuration of a URL; None for one that is not there."""
+    """The function, the qualifier and the configuration of a URL, the last one as for LocalStack; None without any."""
+    found = None
     for account in list(lambda_stores):
         for function in list(lambda_stores[account][region].functions.values()):
             for qualifier, configuration in list(function.function_url_configs.items()):
                 if configuration.url_id.lower() == api_id.lower():
-                    return function, qualifier, configuration
-    return None
+                    found = function, qualifier, configuration
+    return found
 
 
 def may_call(function: Any, qualifier: str, configuration: Any, request: Any) -> bool:

@@ -262,7 +262,7 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         namespaces = bool(config.get("staged"))
         if namespaces:
             unshare(CLONE_NEWNS)
-            mount_environment(order, config["host"])
+            mount_environment(order, config["host"], config["folders"])
         show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
         child = os.fork()
@@ -283,7 +283,7 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
     os._exit(FAILED_TO_MAKE)
 
 
-def mount_environment(order: Order, host: str) -> None:
+def mount_environment(order: Order, host: str, folders: Sequence[str]) -> None:
     """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
     mount("none", "/", flags=MS_REC | MS_PRIVATE)
     with suppress(OSError):  # refused where /proc is masked; then the processes of the host stay visible
@@ -301,7 +301,7 @@ def mount_environment(order: Order, host: str) -> None:
         bind(users_of(order["id"]), "/etc/passwd")
     for hidden in (host, "/environments"):
         detach(hidden)
-    for place in ("/", "/var/lang", "/var/runtime", *("/" + name for name in PROGRAM_FOLDERS)):
+    for place in ("/", *folders, *("/" + name for name in PROGRAM_FOLDERS)):
         with suppress(OSError):  # no mount of its own, or one whose flags the kernel keeps for its owner
             make_read_only(place)
 

@@ -35,7 +35,7 @@ const TOLD = [
   "lambda-runtime-cognito-identity",
   "lambda-runtime-aws-tenant-id",
 ];
-const { readSync, writeSync } = fs;
+const { existsSync, readSync, writeSync } = fs;
 const read = promisify(fs.read);
 
 function send(method, path, headers = {}, text = "") {
@@ -134,14 +134,20 @@ function standInForMounts() {
   const writes = (name, words) => {
     if (!/^open(Sync)?$/.test(name)) return WRITING.test(name);
     const flags = words[1];
-    return typeof flags === "number" ? (flags & (O_WRONLY | O_RDWR | O_CREAT)) !== 0 : /[wa+]/.test(flags ?? "r");
+    return typeof flags === "number" ? (flags & (O_WRONLY | O_RDWR | O_CREAT)) !== 0 : typeof flags === "string" && /[wa+]/.test(flags);
   };
   const refusal = (name, words) => {
     const target = words[TWO_PATHS.test(name) ? 1 : 0];
-    if (typeof target === "number" || !writes(name, words)) return undefined;
+    const isPath = typeof target === "string" || target instanceof URL || Buffer.isBuffer(target);
+    if (!isPath || !writes(name, words)) return undefined;
     const file = path.resolve(String(target instanceof URL ? decodeURIComponent(target.pathname) : target));
     const writable = ["/dev", "/proc", places["/tmp"]].some((folder) => below(String(real(file)), folder));
     if (writable) return undefined;
+    // What is there already, or is not, the kernel tells.
+    const there = existsSync(real(file));
+    const inFolder = existsSync(real(path.dirname(file)));
+    if (/^mkdir/.test(name) && (there || !(inFolder || words[1]?.recursive))) return undefined;
+    if (/^(rm|unlink|truncate|l?ch|l?utimes)/.test(name) ? !there : !inFolder && !/^mkdir/.test(name)) return undefined;
     const call = name.replace(/Sync$|File(Sync)?$/, "").replace(/^(write|append)$/, "open");
     const error = new Error(`EROFS: read-only file system, ${call} '${file}'`);
     return Object.assign(error, { errno: -os.constants.errno.EROFS, code: "EROFS", syscall: call, path: file });
@@ -164,8 +170,8 @@ function standInForMounts() {
       if (given?.native) library[name].native = standIn(library, name, given.native);
     }
   }
-  const { cwd } = process;
-  process.cwd = () => cwd().replace(places["/var/task"], "/var/task");
+  const { chdir } = process;
+  process.chdir = (name) => chdir(real(name));
   const known = { username: user, homedir: `/home/${user}`, shell: "/sbin/nologin" };
   os.userInfo = () => ({ uid: process.getuid(), gid: process.getgid(), ...known });
   os.homedir = () => process.env.HOME ?? known.homedir;
@@ -174,16 +180,18 @@ function standInForMounts() {
   // Programs start in the folder that is meant, and keep their temporary files to themselves.
   const { spawn } = childProcess.ChildProcess.prototype;
   childProcess.ChildProcess.prototype.spawn = function (options) {
-    const envPairs = [`TMPDIR=${places["/tmp"]}`, ...options.envPairs];
-    return spawn.call(this, { ...options, envPairs, cwd: real(options.cwd) });
+    const envPairs = [`TMPDIR=${places["/tmp"]}`, ...(options.envPairs ?? [])];
+    const program = { file: real(options.file), args: options.args?.map(real) };
+    return spawn.call(this, { ...options, ...program, envPairs, cwd: real(options.cwd) });
   };
   for (const name of ["execFileSync", "execSync", "spawnSync"]) {
     const given = childProcess[name];
     childProcess[name] = (...words) => {
-      while (words.at(-1) === undefined) words.pop();
+      while (words.at(-1) === undefined || words.at(-1) === null) words.pop();
       const options = typeof words.at(-1) === "object" && !Array.isArray(words.at(-1)) ? words.pop() : {};
       const env = { TMPDIR: places["/tmp"], ...(options.env ?? process.env) };
-      return given(...words, { ...options, env, cwd: real(options.cwd) });
+      const [program, ...rest] = words.map((word) => (Array.isArray(word) ? word.map(real) : real(word)));
+      return given(program, ...rest, { ...options, env, cwd: real(options.cwd) });
     };
   }
   syncBuiltinESMExports();
@@ -191,7 +199,7 @@ function standInForMounts() {
 
 /** Have modules that are imported found where required ones are: in NODE_PATH, as AWS's build of Node.js does. */
 function importFromNodePath() {
-  const folders = process.env.NODE_PATH.split(":").filter((folder) => folder.endsWith("/node_modules"));
+  const folders = (process.env.NODE_PATH ?? "").split(":").filter((folder) => folder.endsWith("/node_modules"));
   const parents = folders.map((folder) => pathToFileURL(path.dirname(folder)).href + "/");
   if (Module.registerHooks) {
     Module.registerHooks({
