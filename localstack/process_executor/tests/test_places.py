@@ -60,6 +60,9 @@ READ = [
     ("subprocess.check_output(['cat', '/opt/words.txt'], text=True)", "in the layer"),
     ("subprocess.check_output(['cat', 'words.txt'], text=True, cwd='/opt')", "in the layer"),
     ("subprocess.check_output('cat /opt/words.txt >/tmp/out; cat /tmp/out', text=True, shell=True)", "in the layer"),
+    ("subprocess.check_output('cat $WORDS; pwd', text=True, shell=True, cwd='/opt', env=PLACES)", "in the layer/opt\n"),
+    ("subprocess.check_output(['sh', '-c', 'echo $HOME'], text=True, env={'HOME': '/tmp/home'})", "/tmp/home\n"),
+    ("os.popen('cat $WORDS; echo $WORDS').read()", "in the layer/opt/words.txt\n"),
     ("subprocess.check_output(['sh', '-c', 'test -d \"/var/task\" && echo /options'], text=True)", "/options\n"),
     ("[getpass.getuser(), os.path.expanduser('~')]", ["sbx_user1051", "/home/sbx_user1051"]),
     ("oct(os.stat('/tmp').st_mode)", "0o41777"),
@@ -71,6 +74,7 @@ READ = [
 def test_what_came_with_the_function_is_read_by_awss_names(run, here, expression, expected):
     """Files of the zip at /var/task, those of layers at /opt."""
     modules = "import getpass, glob, os, subprocess, layered\nfrom pathlib import Path"
+    modules += "\nPLACES = {'WORDS': '/opt/words.txt'}; os.environ.update(PLACES)"
     assert run(f"{modules}\nfound = {expression}", here) == expected
 
 

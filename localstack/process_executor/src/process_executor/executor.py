@@ -182,6 +182,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             opt_dir=opt_folder(function.layers),
             tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
         )
+        paths.prepare_for_node(hot_reloading=function.code.is_hot_reloading())
         variables = environment_variables(env_vars, runtime)
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
@@ -251,6 +252,7 @@ class Paths:
         self.staged = tmp_dir is None
         # Beside /tmp are the stand-ins for what else AWS has.
         self.bin_dir = tmp_dir and tmp_dir.with_name("bin")
+        self.preload = tmp_dir.with_name("places.cjs") if tmp_dir and runtime.node else None
         self.task = TASK_ROOT if self.staged else str(task_dir)
         self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
         self._shown = list(self._real_and_shown())
@@ -270,6 +272,7 @@ class Paths:
         yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
         if self.runtime.node:  # before the runtime's folder, in which it may be
             yield os.fsencode(self.runtime.node), b"/var/lang/bin/node"
+            yield os.fsencode(self.places()["/var/runtime"]), b"/var/runtime"
         for shown, real in self.runtime.folders().items():
             if shown != "/var/lang":  # which may be /usr
                 yield os.fsencode(real), shown.encode()
@@ -291,6 +294,7 @@ class Paths:
         elif self.runtime.node:
             places = self.places()
             real |= {"NODE_PATH": ":".join(real_path(path, places) for path in variables["NODE_PATH"].split(":"))}
+            real |= {"NODE_OPTIONS": f'--require="{self.preload}" {variables.get("NODE_OPTIONS", "")}'.rstrip()}
         if self.opt_dir is not None:
             path = f"{path}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
@@ -307,7 +311,18 @@ class Paths:
         opt = self.opt_dir or self.tmp_dir.with_name("opt")
         places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         places[nursery_program.ENTRYPOINT] = str(self.tmp_dir.with_name("entrypoint"))
-        return places | {shown: str(real) for shown, real in self.runtime.folders().items()}
+        places |= {shown: str(real) for shown, real in self.runtime.folders().items()}
+        # After what is in it: the first that fits is taken.
+        return places if "/var/runtime" in places else places | {"/var/runtime": str(self.tmp_dir.with_name("runtime"))}
+
+    def prepare_for_node(self, *, hot_reloading: bool) -> None:
+        """Where there is no mount namespace: what Node.js requires first, and an end to its search for the package."""
+        if self.preload:
+            if not hot_reloading:  # else it is the user's folder
+                nursery_program.write(str(self.task_dir.with_name("package.json")), "{}\n", 0o644)
+            module = json.dumps(str(runtimes.NODE_PLACES))
+            known = {"places": self.places(), "user": nursery_program.SANDBOX_USER, "preload": str(self.preload)}
+            nursery_program.write(str(self.preload), f"require({module}).moveIn({json.dumps(known)});\n", 0o644)
 
     def real(self, path: str) -> str:
         """A program's path on this machine."""
@@ -346,15 +361,18 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
 def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
     """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
 
-    Beside it are an empty ``opt``, for functions without layers, AWS's entry point, and what programs find first on
-    their path: the runtime's interpreter, and the name of the user.
+    Beside it are an empty ``opt``, for functions without layers, AWS's entry point, the runtime's folder, and what
+    programs find first on their path: the runtime's interpreter, and the name of the user.
     """
     outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
     if uid:
         os.chown(outer, uid, uid)
-    for name in ("opt", "bin"):
+    for name in ("opt", "bin", "runtime"):
         (outer / name).mkdir()
         (outer / name).chmod(0o755)
+    for shown, real in runtime.folders().items():
+        if shown.startswith("/var/runtime/"):
+            (outer / "runtime" / Path(shown).name).symlink_to(real)
     nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
     nursery_program.write(str(outer / "bin/whoami"), f"#!/bin/sh\necho {nursery_program.SANDBOX_USER}\n", 0o755)
     names = ("node",) if runtime.node else ("python", "python3", f"python{runtime.version}")
@@ -424,13 +442,12 @@ def program(
 
 def node_command(runtime: Runtime, memory_mb: int, paths: Paths, debug: list[str]) -> list[str]:
     """Node.js with AWS's flags, and what its first program is to know."""
-    folders = {} if paths.staged else paths.places()
+    folders = paths.places()
     modules = real_path("/var/runtime/node_modules", folders)
     known = {
         "client": f"{modules}/aws-lambda-ric",
         "connection": nursery_program.CONNECTION_FD,
-        "places": folders,
-        "user": nursery_program.SANDBOX_USER,
+        "preload": str(paths.preload) if paths.preload else None,
     }
     return [
         "/var/lang/bin/node" if paths.staged else str(runtime.node),

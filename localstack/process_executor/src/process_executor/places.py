@@ -6,7 +6,7 @@ refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does. W
 (``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries are handed it too.
 
 Not reached are paths that C code opens by itself, and those inside the programs that a function starts: such a program
-gets real paths in its arguments. What C code leaves in the machine's ``/tmp`` is found there.
+gets real paths in its arguments and variables. What C code leaves in the machine's ``/tmp`` is found there.
 
 The nursery installs this before it imports anything that a function will use. Like the nursery it runs under any
 CPython from 3.9 on and imports nothing but the standard library.
@@ -44,6 +44,8 @@ LINKING = ("link", "symlink")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
+# Folders that the variables of programs are translated for; /var/lang may be the machine's /usr.
+TOLD_PROGRAMS = (TMP, "/var/task", "/opt")
 # One of AWS's folders in a text, and what follows it to the end of a word.
 NAMED = re.compile(r"(?<![\w./~-])/(?:var/task|var/runtime|var/lang|opt|tmp)(?:/[^\s'\":;,|&<>()]*|(?![\w./-]))")
 
@@ -75,7 +77,9 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
     folders.update(places)
     folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
     limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
-    os.putenv("TMPDIR", real(os.environ.get("TMPDIR", TMP)))  # for programs; Python finds it by its name
+    # For programs; this one goes on to see its variables as they are.
+    for name, value in {"TMPDIR": TMP, **os.environ}.items():
+        os.putenv(name, value)
 
 
 def real(path: Any) -> Any:
@@ -104,6 +108,15 @@ def real_within(argument: Any) -> Any:
     text = os.fsdecode(argument)
     found = NAMED.sub(lambda match: real(match[0]), text)
     return argument if found == text else found
+
+
+def real_value(value: Any) -> Any:
+    """A program's variable with the real folders for AWS's, also in a list of them."""
+    if not folders:
+        return value
+    parts = os.fsdecode(value).split(":")
+    text = ":".join(real(part) if any(is_below(part, each) for each in TOLD_PROGRAMS) else part for part in parts)
+    return os.fsencode(text) if isinstance(value, bytes) else text
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -333,9 +346,20 @@ def starting(function: Function) -> Function:
     def call(args: Any, programs: Any, *rest: Any) -> Any:
         close_fds, pass_fds, cwd, variables, *others = rest
         args, programs = [real_within(each) for each in args], tuple(real(each) for each in programs)
-        if folders and variables is not None and not any(each.startswith(b"TMPDIR=") for each in variables):
-            variables = [*variables, b"TMPDIR=" + os.fsencode(folders[TMP])]
+        if folders and variables is not None:
+            pairs = {b"TMPDIR": os.fsencode(TMP), **dict(each.split(b"=", 1) for each in variables)}
+            variables = [name + b"=" + real_value(value) for name, value in pairs.items()]
         return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), variables, *others)
+
+    return call
+
+
+def putting(function: Function) -> Function:
+    """``os.putenv``, which also ``os.environ`` calls: programs are started with what it is given."""
+
+    @functools.wraps(function)
+    def call(name: Any, value: Any) -> None:
+        function(name, real_value(value))
 
     return call
 
@@ -378,6 +402,8 @@ def becoming(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(path: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
+        if rest and rest[0] is not None:
+            rest = ({name: real_value(value) for name, value in rest[0].items()}, *rest[1:])
         return carry_out(function, real(path), path, ([real_within(each) for each in args], *rest), kwargs)
 
     return call
@@ -435,6 +461,7 @@ def install() -> None:
     for names, kind in kinds:
         for name in names:
             replace(os, name, kind)
+    replace(os, "putenv", putting)
     replace(os, "scandir", scanning)
     replace(os, "open", opening_descriptor)
     replace(io, "open", opening)

@@ -21,6 +21,7 @@ PROBE_TIMEOUT_S = 10
 NODE_WITHOUT_CALLBACKS = 24
 NODE_CLIENT = Path("node_modules/aws-lambda-ric")
 NODE_PROGRAM = Path(__file__).parent / "nodejs/index.mjs"
+NODE_PLACES = NODE_PROGRAM.with_name("places.cjs")
 
 
 class UnsupportedRuntime(Exception):

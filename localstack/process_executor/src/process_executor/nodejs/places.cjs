@@ -1,0 +1,409 @@
+"use strict";
+/**
+ * AWS's folders for JavaScript where the kernel gives no mount namespace, as `places.py` has them for Python.
+ *
+ * A function that names `/var/task`, `/opt` or `/tmp` itself means its own. Here the functions of `fs` take these
+ * names, and refuse to write anywhere but to `/tmp`; so do the loaders of modules, worker threads, sockets, and what
+ * starts programs. What a module knows about its own place (`__dirname`, `import.meta.url`, `process.cwd()`) stays the
+ * real path.
+ *
+ * Node.js requires this before anything else, in each of its threads and in each Node.js that a function starts:
+ * NODE_OPTIONS names a file of the environment's own that calls `moveIn`. Not reached is what native modules open, nor
+ * what a program finds out by itself.
+ */
+const childProcess = require("node:child_process");
+const fs = require("node:fs");
+const Module = require("node:module");
+const os = require("node:os");
+const path = require("node:path");
+const { fileURLToPath, pathToFileURL } = require("node:url");
+const util = require("node:util");
+const v8 = require("node:v8");
+const workerThreads = require("node:worker_threads");
+
+const TMP = "/tmp";
+const DEVICES = ["/dev", "/proc"];
+// Folders that the variables of programs are translated for; /var/lang may be the machine's /usr.
+const TOLD_PROGRAMS = [TMP, "/var/task", "/opt"];
+// One of AWS's folders in a text, and what follows it to the end of a word.
+const NAMED = /(?<![\w./~-])\/(?:var\/task|var\/runtime|var\/lang|opt|tmp)(?:\/[^\s'":;,|&<>()]*|(?![\w./-]))/g;
+// What is asked for in place of what is refused: Node.js makes the error that goes with it.
+const NOWHERE = "/proc/self/nowhere/at-all";
+
+const OPENS = new Set(["open", "appendFile", "writeFile"]);
+const TAKES = new Set(["rename", "link", "copyFile", "cp"]); // from one path to another
+const CREATES = new Set(["mkdir", "mkdtemp", "mkdtempDisposable", "symlink", "copyFile", "cp"]);
+const REMOVES = new Set(["unlink", "rmdir"]);
+const CHANGES = new Set(["chmod", "chown", "lchmod", "lchown", "lutimes", "rm", "truncate", "utimes"]);
+const WRITES = new Set([...OPENS, ...TAKES, ...CREATES, ...REMOVES, ...CHANGES]);
+const TELLS = new Set(["glob", "mkdir", "mkdtemp", "readlink", "realpath"]); // paths
+const KEEPS = /^(un)?watch|^exists$/; // the function that it is given, or calls it without an error
+const OPENS_BY_ITSELF = /^create(Read|Write)Stream$/;
+
+const { O_ACCMODE = 3, O_CREAT, O_EXCL, COPYFILE_EXCL } = fs.constants;
+const { existsSync, lstatSync, realpathSync, statSync } = fs;
+
+// AWS's folders and the real ones; empty until a function moves in.
+const places = {};
+// Real folders, also when they lie below one of AWS's names: the machine's temporary folder often is /tmp.
+const known = [];
+let databases = false;
+
+const below = (name, folder) => name === folder || name.startsWith(`${folder}/`);
+
+/** The real folder for the one of AWS's that a path is below, and the rest of the path; undefined for any other. */
+function place(text) {
+  if (!/^(\/|\.\.)/.test(text)) return undefined;
+  const name = path.posix.normalize(text.startsWith("/") ? text : `${shown(process.cwd())}/${text}`);
+  if (known.some((folder) => below(name, folder))) return undefined;
+  const folder = Object.keys(places).find((each) => below(name, each));
+  return folder && [places[folder], name.slice(folder.length)];
+}
+
+/** The real path for one of AWS's; anything else as it is. */
+function real(name) {
+  if (typeof name === "string") return place(name)?.join("") ?? name;
+  if (name instanceof Uint8Array) {
+    const found = place(Buffer.from(name).toString("latin1")); // any bytes
+    return found ? Buffer.concat([Buffer.from(found[0]), Buffer.from(found[1], "latin1")]) : name;
+  }
+  if (!(name instanceof URL) || name.protocol !== "file:") return name;
+  try {
+    const text = fileURLToPath(name);
+    return place(text) ? real(text) : name;
+  } catch {
+    return name; // the function it goes to says what is wrong with it
+  }
+}
+
+/** AWS's name for a real path, or for the paths in a directory's entries. */
+function shown(found) {
+  if (Array.isArray(found)) return found.map(shown);
+  if (found instanceof fs.Dirent) {
+    if (typeof found.parentPath === "string") found.parentPath = shown(found.parentPath);
+    if (typeof Object.getOwnPropertyDescriptor(found, "path")?.value === "string") found.path = shown(found.path);
+    return found;
+  }
+  if (Buffer.isBuffer(found)) return Buffer.from(shown(found.toString("latin1")), "latin1");
+  if (typeof found !== "string") return found;
+  const inside = Object.entries(places).filter(([, folder]) => below(found, folder));
+  const [name, folder] = inside.sort(([, one], [, other]) => other.length - one.length)[0] ?? ["", ""];
+  return name + found.slice(folder.length);
+}
+
+/** A program's argument with the real paths for AWS's in it, as in a shell's command. */
+const realWithin = (argument) => argument.replace(NAMED, (name) => real(name));
+
+/** What a path is in words; undefined for a descriptor, and for what is no path. */
+function textOf(name) {
+  if (typeof name === "string") return name;
+  if (name instanceof Uint8Array) return Buffer.from(name).toString();
+  return name instanceof URL && name.protocol === "file:" ? decodeURIComponent(name.pathname) : undefined;
+}
+
+const isWritable = (file) => [places[TMP], ...DEVICES].some((folder) => below(file, folder));
+const isFolder = (file) => statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
+
+/** Where links lead that a file is opened by. */
+function followed(file) {
+  try {
+    return realpathSync.native(file);
+  } catch {
+    return path.resolve(file);
+  }
+}
+
+/** Whether something is there, be it a link to nowhere. */
+function isThere(file) {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false; // the kernel tells why
+  }
+}
+
+/** How `open` and what opens files would open one: null for reading only. */
+function opening(call, words) {
+  const given = call === "open" ? words[1] : (words[2]?.flag ?? (call === "appendFile" ? "a" : "w"));
+  if (typeof given === "number") {
+    return given & (O_ACCMODE | O_CREAT) ? { creates: Boolean(given & O_CREAT), only: Boolean(given & O_EXCL) } : null;
+  }
+  const flags = typeof given === "string" ? given : "r";
+  return /[wa+]/.test(flags) ? { creates: /[wa]/.test(flags), only: flags.includes("x") } : null;
+}
+
+/**
+ * How AWS's kernel refuses a call, in its order; undefined where it does not, or would complain of something else.
+ * @returns {"ENOENT" | "EROFS" | "EXDEV" | undefined}
+ */
+function refusal(call, words) {
+  const how = OPENS.has(call) ? opening(call, words) : undefined;
+  if (how === null) return undefined;
+  const [file, target] = words.map((word) => {
+    const text = textOf(word);
+    return text === undefined ? undefined : (how ? followed : path.resolve)(real(text));
+  });
+  const inFolder = (name) => existsSync(path.dirname(name));
+  if (TAKES.has(call) || call === "symlink") {
+    if (file === undefined || target === undefined) return undefined;
+    if (call === "rename") {
+      const writable = [file, target].filter(isWritable).length;
+      return writable === 2 || !inFolder(file) || !inFolder(target) ? undefined : writable ? "EXDEV" : "EROFS";
+    }
+    if (!inFolder(target) || (call !== "symlink" && !isThere(file))) return undefined;
+    const occupied = isThere(target) && (call !== "copyFile" || words[2] & COPYFILE_EXCL) && call !== "cp";
+    if (occupied || isFolder(target)) return undefined;
+    if (!isWritable(target)) return "EROFS";
+    return call === "link" && !isWritable(file) ? "EXDEV" : undefined;
+  }
+  if (file === undefined || isWritable(file)) return undefined;
+  if (how) {
+    if (isFolder(file) || (how.only && isThere(file))) return undefined;
+    return (how.creates ? inFolder(file) : existsSync(file)) ? "EROFS" : undefined;
+  }
+  if (CREATES.has(call)) {
+    // With `recursive`, Node.js looks for the folder then, and tells that.
+    const code = words[1]?.recursive ? "ENOENT" : inFolder(file) && "EROFS";
+    return (!isThere(file) && code) || undefined;
+  }
+  if (REMOVES.has(call)) return inFolder(file) ? "EROFS" : undefined;
+  return CHANGES.has(call) && isThere(file) ? "EROFS" : undefined;
+}
+
+/** An error in the function's words: with the paths that it gave, and without frames of this file. */
+function reword(error, told, code) {
+  if (!util.types.isNativeError(error)) return error;
+  const { message, stack } = error;
+  if (code) {
+    const [errno, [, text]] = [...util.getSystemErrorMap()].find(([, [name]]) => name === code);
+    Object.assign(error, { errno, code, message: error.message.replace(/^\w+: [^,]*/, `${code}: ${text}`) });
+  }
+  for (const [name, given] of told) {
+    if (error.path === name) error.path = given;
+    if (error.dest === name) error.dest = given;
+    error.message = error.message.replaceAll(`'${name}`, () => `'${given}`);
+  }
+  if (typeof stack !== "string") return error;
+  const lines = stack.replace(message, () => error.message).split("\n");
+  error.stack = lines.filter((line) => !line.includes(__filename)).join("\n");
+  return error;
+}
+
+/** What a function returns, or throws without frames of this file. */
+function withoutOwnFrames(call) {
+  try {
+    return call();
+  } catch (error) {
+    throw reword(error, []);
+  }
+}
+
+/** In place of a function of `fs`. */
+function standIn(library, name, given) {
+  const call = name.replace(/Sync$/, "");
+  const paths = TAKES.has(call) || call === "symlink" ? 2 : 1;
+  const written = paths - 1;
+  const writes = WRITES.has(call);
+  const instead = function (...words) {
+    const told = new Map();
+    const code = writes ? refusal(call, words.slice(0, 3)) : undefined;
+    for (let at = 0; at < paths; at += 1) {
+      const found = code && at === written ? NOWHERE : real(words[at]);
+      if (found !== words[at]) told.set(String(found), textOf(words[at]));
+      words[at] = found;
+    }
+    const tells = told.size > 0 && (TELLS.has(call) || words[1]?.withFileTypes);
+    const answer = (result) => (tells ? shown(result) : result);
+    const callback = library === fs && call === name && !KEEPS.test(name) && words.at(-1);
+    if (typeof callback === "function") {
+      words[words.length - 1] = (error, ...results) => callback(reword(error, told, code), ...results.map(answer));
+    }
+    // `rm` may be content with what is not there, and `mkdir` may try for ever to make it.
+    const carryOut = code && call === "rm" ? library[name.replace("rm", "unlink")] : given;
+    if (carryOut !== given) words = [NOWHERE, words.at(-1)];
+    if (code && words[1]?.recursive) words[1] = { ...words[1], recursive: false };
+    try {
+      const result = carryOut.apply(this, words);
+      if (typeof result?.then !== "function") return answer(result);
+      return result.then(answer, (error) => {
+        throw reword(error, told, code);
+      });
+    } catch (error) {
+      throw reword(error, told, code);
+    }
+  };
+  return Object.defineProperties(instead, Object.getOwnPropertyDescriptors(given));
+}
+
+function standInForFiles() {
+  // Node's own would ask these functions here for what is above a real folder.
+  fs.realpath = Object.assign(
+    util.callbackify(async (...words) => realpathSync(...words)),
+    fs.realpath,
+  );
+  for (const library of [fs, fs.promises]) {
+    for (const [name, given] of Object.entries(library)) {
+      if (typeof given !== "function" || !/^[a-z]/.test(name) || OPENS_BY_ITSELF.test(name)) continue;
+      library[name] = standIn(library, name, given);
+      if (given.native) library[name].native = standIn(library, name, given.native);
+    }
+  }
+  for (const [library, name] of [
+    [process, "chdir"],
+    [process, "loadEnvFile"],
+    [v8, "writeHeapSnapshot"],
+  ]) {
+    const given = library[name];
+    library[name] = (file, ...rest) => given.call(library, real(file), ...rest);
+  }
+  const { Pipe } = process.binding("pipe_wrap");
+  const { bind, connect } = Pipe.prototype;
+  Pipe.prototype.bind = function (name, ...rest) {
+    return bind.call(this, real(name), ...rest);
+  };
+  Pipe.prototype.connect = function (request, name, ...rest) {
+    return connect.call(this, request, real(name), ...rest);
+  };
+}
+
+function realModule(name) {
+  const url = new URL(name, "file:///");
+  const found = real(url);
+  return found === url ? name : pathToFileURL(found).href + url.search + url.hash;
+}
+
+/** Databases have AWS's paths, too, once somebody asks for them: before, Node.js would warn that they are new. */
+function standInForDatabases() {
+  if (databases) return;
+  databases = true;
+  const sqlite = require("node:sqlite");
+  sqlite.DatabaseSync = class DatabaseSync extends sqlite.DatabaseSync {
+    constructor(file, ...rest) {
+      super(real(file), ...rest);
+    }
+  };
+  Module.syncBuiltinESMExports();
+}
+
+/**
+ * The resolve hook of imports, and from Node.js 22.15 on also of what is required. The machine's folders above the
+ * function's may have packages, too: these are none of its own.
+ */
+exports.resolve = (name, context, next) => {
+  if (name === "node:sqlite") standInForDatabases();
+  const isFile = /^(\/|file:)/.test(name);
+  const isPackage = !isFile && !name.startsWith(".");
+  const asked = isFile && context.conditions?.includes("import") ? realModule(name) : name;
+  const absent = () => {
+    const from = context.parentURL?.startsWith("file:") ? ` imported from ${fileURLToPath(context.parentURL)}` : "";
+    return Object.assign(new Error(`Cannot find package '${name}'${from}`), { code: "ERR_MODULE_NOT_FOUND" });
+  };
+  const own = (found) => {
+    const isOwn = !found.url.startsWith("file:") || known.some((folder) => below(fileURLToPath(found.url), folder));
+    if (isPackage && !isOwn) throw absent();
+    return found;
+  };
+  return withoutOwnFrames(() => {
+    try {
+      const found = next(asked, context);
+      return typeof found.then === "function" ? found.then(own) : own(found);
+    } catch (error) {
+      throw isPackage && error.code === "ENOENT" ? absent() : error; // found, and then looked for in this /tmp
+    }
+  });
+};
+
+function standInForModules() {
+  const { createRequire, _nodeModulePaths, _resolveFilename } = Module;
+  Module._nodeModulePaths = (folder) => _nodeModulePaths.call(Module, shown(folder)).map(real);
+  Module._resolveFilename = function (name, parent, isMain, options) {
+    const where = options?.paths ? { ...options, paths: options.paths.map(real) } : options;
+    return withoutOwnFrames(() => _resolveFilename.call(this, real(name), parent, isMain, where));
+  };
+  Module.createRequire = (name) => createRequire(real(name));
+  if (Module.registerHooks) {
+    Module.registerHooks({ resolve: exports.resolve });
+    return;
+  }
+  // Before Node.js 22.15, with a thread of its own.
+  const hook = `import places from ${JSON.stringify(pathToFileURL(__filename).href)};
+    export const initialize = places.translate;
+    export const { resolve } = places;`;
+  Module.register(`data:text/javascript,${encodeURIComponent(hook)}`, { data: { places, known } });
+}
+
+function standInForThreads(preload) {
+  workerThreads.Worker = class Worker extends workerThreads.Worker {
+    constructor(file, options) {
+      const given = options?.execArgv;
+      // With either of these a thread does not inherit what this one was started with.
+      const anew = given || (typeof options?.env === "object" && options.env);
+      super(
+        options?.eval ? file : real(file),
+        anew ? { ...options, execArgv: [...(given ?? []), "--require", preload] } : options,
+      );
+    }
+  };
+  const at = process.execArgv.lastIndexOf(preload);
+  if (!workerThreads.isMainThread && at > 0) process.execArgv.splice(at - 1, 2);
+}
+
+/** Programs start in the folder that is meant, with real paths in their words and variables. */
+function standInForPrograms(option) {
+  const meant = (folder) =>
+    TOLD_PROGRAMS.some((each) => below(path.posix.normalize(folder), each)) ? real(folder) : folder;
+  const variables = (given) => {
+    const pairs = Object.entries({ TMPDIR: TMP, ...given }).filter(([, value]) => value !== undefined);
+    const found = pairs.map(([name, value]) => [name, String(value).split(":").map(meant).join(":")]);
+    return { ...Object.fromEntries(found), NODE_OPTIONS: `${option} ${given.NODE_OPTIONS ?? ""}`.trim() };
+  };
+  const { spawn } = childProcess.ChildProcess.prototype;
+  childProcess.ChildProcess.prototype.spawn = function (options) {
+    const pairs = (options.envPairs ?? []).map((pair) => pair.split(/=(.*)/s));
+    const envPairs = Object.entries(variables(Object.fromEntries(pairs))).map((pair) => pair.join("="));
+    const program = { file: real(options.file), args: options.args?.map(realWithin) };
+    return spawn.call(this, { ...options, ...program, envPairs, cwd: real(options.cwd) });
+  };
+  for (const name of ["execFileSync", "execSync", "spawnSync"]) {
+    const given = childProcess[name];
+    const instead = (file, ...words) => {
+      const at = name !== "execSync" && (Array.isArray(words[0]) || (words.length > 1 && !words[0])) ? 1 : 0;
+      const options = words[at];
+      if (options === undefined || (typeof options === "object" && options)) {
+        words[at] = { ...options, cwd: real(options?.cwd), env: variables(options?.env ?? process.env) };
+      }
+      if (Array.isArray(words[0])) words[0] = words[0].map((word) => realWithin(String(word)));
+      return given(typeof file === "string" ? realWithin(file) : real(file), ...words);
+    };
+    childProcess[name] = Object.defineProperties(instead, Object.getOwnPropertyDescriptors(given));
+  }
+}
+
+/** Begin to translate; where hooks of modules have a thread, that is all it does. */
+exports.translate = (given) => {
+  Object.assign(places, given.places);
+  known.push(...given.known);
+};
+
+/**
+ * Put these in place of what Node.js has.
+ * @param {{places: Record<string, string>, user: string, preload: string}} config The real folder for each of AWS's,
+ *   the name that the user has on AWS, and the file that calls this.
+ */
+exports.moveIn = (config) => {
+  const folders = [...Object.values(config.places), path.dirname(config.places[TMP]), __dirname];
+  const linked = folders.filter(existsSync).map((folder) => realpathSync(folder));
+  exports.translate({ places: config.places, known: [...folders, ...linked] });
+  const option = `--require=${JSON.stringify(config.preload)}`;
+  const theirs = process.env.NODE_OPTIONS?.replace(option, "").trim();
+  if (theirs) process.env.NODE_OPTIONS = theirs;
+  else delete process.env.NODE_OPTIONS;
+  standInForFiles();
+  standInForModules();
+  standInForThreads(config.preload);
+  standInForPrograms(option);
+  const user = { username: config.user, homedir: `/home/${config.user}`, shell: "/sbin/nologin" };
+  os.userInfo = () => ({ uid: process.getuid(), gid: process.getgid(), ...user });
+  os.homedir = () => process.env.HOME ?? user.homedir;
+  Module.syncBuiltinESMExports();
+};
