@@ -403,11 +403,11 @@ def test_wrapper_starts_nodejs(run):
 
 def test_wrapper_that_closes_descriptors_is_told_so(run):
     """The connection to the Runtime API is one of them."""
-    wrapper = '#!/bin/bash\nexec "$@" 61>&-\n'
+    wrapper = '#!/bin/bash\nexec "$@" 15>&-\n'
     files = {"index.js": "exports.handler = async () => 1;", "wrapper": wrapper}
     answer = run(files, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}})
     assert "exit status 1" in answer.json["errorMessage"]
-    assert "Descriptor 61, the way to the Runtime API, is closed: a wrapper must leave it open." in answer.log
+    assert "Descriptor 15, the way to the Runtime API, is closed: a wrapper must leave it open." in answer.log
 
 
 def test_localstack_is_reached(cloud, run):

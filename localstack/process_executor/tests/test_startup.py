@@ -143,24 +143,6 @@ def test_slow_import_is_given_its_time(cloud_of_short_inits):
     assert cloud_of_short_inits.run(source, Timeout=10).json == "served"
 
 
-WRAPPER = '#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n'
-WRAPPED = "import os\ndef handler(event, context): return os.environ.get('WRAPPED')\n"
-
-
-def test_wrapper_starts_the_runtime(cloud):
-    """AWS_LAMBDA_EXEC_WRAPPER gets the runtime's command as its arguments."""
-    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}}
-    name = cloud.deploy({"app.py": WRAPPED, "wrapper": WRAPPER}, Environment=variables)
-    assert cloud.invoke(name).json == "4"
-
-
-def test_wrapper_that_is_missing_is_exit_status_127(cloud):
-    """As a shell answers for a command that it does not find."""
-    variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/nothing"}}
-    answer = cloud.run(WRAPPED, Environment=variables)
-    assert_error(answer, "Runtime.ExitError", "Runtime exited with error: exit status 127")
-
-
 def test_zip_that_is_none_is_refused(cloud):
     """Code that is not an archive never becomes a function."""
     error = cloud.awslambda.exceptions.InvalidParameterValueException

@@ -36,6 +36,7 @@ FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
 INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
 # As functions on AWS find them.
 LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
+SHOWN_LIMITS = LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY}
 SHARED_PROCESSES = 4096
 ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
 UIDS: set[int] = set()
@@ -182,14 +183,14 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             opt_dir=opt_folder(function.layers),
             tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
         )
-        paths.prepare_for_node(hot_reloading=function.code.is_hot_reloading())
+        paths.write_programs(hot_reloading=function.code.is_hot_reloading())
         variables = environment_variables(env_vars, runtime)
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
         threshold = logging_config.get("SystemLogLevel") or "INFO"
 
         def order(api_address: str) -> Order:
-            argv, entrypoint = program(runtime, variables, paths, function.handler or "", self._debug_port)
+            argv, entrypoint = program(runtime, variables, paths, self._debug_port)
             shown = paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address}
             return Order(
                 id=self.id,
@@ -198,6 +199,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 cwd=paths.task,
                 environment=paths.temporary() | shown if argv else shown,
                 sys_path=paths.sys_path(),
+                python_path=paths.python_path(variables),
                 handler=function.handler or "",
                 argv=argv,
                 entrypoint=entrypoint,
@@ -206,10 +208,10 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
                 debug_port=self._debug_port,
-                must_read=[str(path) for path in (*runtime.folders().values(), paths.task_dir, paths.opt_dir) if path],
+                must_read=paths.must_read(executed=argv is not None),
                 places=paths.places(),
                 limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
-                shown_limits=LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY},
+                shown_limits=SHOWN_LIMITS,
             )
 
         return Plan(
@@ -252,7 +254,6 @@ class Paths:
         self.staged = tmp_dir is None
         # Beside /tmp are the stand-ins for what else AWS has.
         self.bin_dir = tmp_dir and tmp_dir.with_name("bin")
-        self.preload = tmp_dir.with_name("places.cjs") if tmp_dir and runtime.node else None
         self.task = TASK_ROOT if self.staged else str(task_dir)
         self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
         self._shown = list(self._real_and_shown())
@@ -270,6 +271,8 @@ class Paths:
         yield os.fsencode(str(self.tmp_dir)), b"/tmp"
         yield os.fsencode(self.places()["/opt"]), b"/opt"
         yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
+        if self.runtime.is_python:
+            yield os.fsencode(self.beside("bootstrap.py")), b"/var/runtime/bootstrap.py"
         if self.runtime.node:  # before the runtime's folder, in which it may be
             yield os.fsencode(self.runtime.node), b"/var/lang/bin/node"
             yield os.fsencode(self.places()["/var/runtime"]), b"/var/runtime"
@@ -290,11 +293,12 @@ class Paths:
             real |= {"PWD": self.task}
             path = path.replace("/var/lang/bin", str(self.bin_dir))
         if self.runtime.is_python:
-            real |= {"PYTHONPATH": str(self.runtime.runtime_dir)}
+            real |= {"PYTHONPATH": self.real_list(variables["PYTHONPATH"])}
         elif self.runtime.node:
-            places = self.places()
-            real |= {"NODE_PATH": ":".join(real_path(path, places) for path in variables["NODE_PATH"].split(":"))}
-            real |= {"NODE_OPTIONS": f'--require="{self.preload}" {variables.get("NODE_OPTIONS", "")}'.rstrip()}
+            real |= {"NODE_PATH": self.real_list(variables["NODE_PATH"])}
+            real |= {
+                "NODE_OPTIONS": f'--require="{self.beside("places.cjs")}" {variables.get("NODE_OPTIONS", "")}'.rstrip()
+            }
         if self.opt_dir is not None:
             path = f"{path}:{self.opt_dir}/bin"
             real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
@@ -312,21 +316,57 @@ class Paths:
         places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         places[nursery_program.ENTRYPOINT] = str(self.tmp_dir.with_name("entrypoint"))
         places |= {shown: str(real) for shown, real in self.runtime.folders().items()}
-        # After what is in it: the first that fits is taken.
-        return places if "/var/runtime" in places else places | {"/var/runtime": str(self.tmp_dir.with_name("runtime"))}
+        if self.runtime.node:
+            places["/var/runtime/index.mjs"] = str(self.beside("runtime/index.mjs"))
+            places["/var/runtime"] = str(self.beside("runtime"))  # after what is in it: the first that fits is taken
+        if self.runtime.is_python:
+            places[runtimes.SHOWN_BOOTSTRAP] = str(self.beside("bootstrap.py"))
+        return places
 
-    def prepare_for_node(self, *, hot_reloading: bool) -> None:
-        """Where there is no mount namespace: what Node.js requires first, and an end to its search for the package."""
-        if self.preload:
-            if not hot_reloading:  # else it is the user's folder
-                nursery_program.write(str(self.task_dir.with_name("package.json")), "{}\n", 0o644)
-            module = json.dumps(str(runtimes.NODE_PLACES))
-            known = {"places": self.places(), "user": nursery_program.SANDBOX_USER, "preload": str(self.preload)}
-            nursery_program.write(str(self.preload), f"require({module}).moveIn({json.dumps(known)});\n", 0o644)
+    def beside(self, name: str) -> Path:
+        """What stands beside the private ``/tmp``."""
+        if self.tmp_dir is None:
+            raise AssertionError("with a mount namespace /tmp is the nursery's")
+        return self.tmp_dir.parent / name
+
+    def write_programs(self, *, hot_reloading: bool) -> None:
+        """Where there is no mount namespace, write what the interpreter runs first."""
+        if self.staged or not self.runtime.interpreter:
+            return
+        known = {"places": self.places(), "user": nursery_program.SANDBOX_USER}
+        if self.runtime.node:
+            places = self.beside("places.cjs")
+            node = f"require({json.dumps(str(runtimes.NODE_PLACES))})"
+            write = {places: f"{node}.moveIn({json.dumps(known | {'preload': str(places)})});\n"}
+            # A wrapper may have put other NODE_OPTIONS in place of those that require it.
+            first = f'import {{ createRequire }} from "node:module";\ncreateRequire("{places}")("{places}");\n'
+            write[self.beside("runtime/index.mjs")] = f'{first}await import("{runtimes.NODE_PROGRAM.as_uri()}");\n'
+            if not hot_reloading:  # else it is the user's folder; it ends the search for the function's package
+                write[self.task_dir.with_name("package.json")] = "{}\n"
+        else:
+            known |= {"others": self.must_read(), "limits": SHOWN_LIMITS}
+            write = {self.beside("bootstrap.json"): json.dumps(known)}
+            self.beside("bootstrap.py").symlink_to(runtimes.BOOTSTRAP)
+        for path, text in write.items():
+            nursery_program.write(str(path), text, 0o644)
+
+    def must_read(self, *, executed: bool = False) -> list[str]:
+        """What an unprivileged user must be able to read: more if it is not a forked interpreter that goes on."""
+        runtime = [path for path in self.runtime.folders().values() if executed or path != runtimes.BOOTSTRAP]
+        return [str(path) for path in (*runtime, self.task_dir, self.opt_dir) if path]
+
+    def real_list(self, paths: str) -> str:
+        """A variable with real paths, as the function finds them."""
+        return ":".join(real_path(path, self.places()) for path in paths.split(":"))
 
     def real(self, path: str) -> str:
         """A program's path on this machine."""
         return path if self.staged else real_path(path, {"/opt": self.opt, TASK_ROOT: self.task})
+
+    def python_path(self, variables: dict[str, str]) -> list[str]:
+        """What a function's own PYTHONPATH adds to that."""
+        given = variables.get("PYTHONPATH", "") if self.runtime.is_python else ""
+        return [path for path in self.real_list(given).split(":") if path and path not in self.sys_path()]
 
     def sys_path(self) -> list[str]:
         """What precedes the standard library, in AWS's order."""
@@ -370,9 +410,8 @@ def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
     for name in ("opt", "bin", "runtime"):
         (outer / name).mkdir()
         (outer / name).chmod(0o755)
-    for shown, real in runtime.folders().items():
-        if shown.startswith("/var/runtime/"):
-            (outer / "runtime" / Path(shown).name).symlink_to(real)
+    if runtime.node:
+        (outer / "runtime/node_modules").symlink_to(runtime.folders()["/var/runtime/node_modules"])
     nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
     nursery_program.write(str(outer / "bin/whoami"), f"#!/bin/sh\necho {nursery_program.SANDBOX_USER}\n", 0o755)
     names = ("node",) if runtime.node else ("python", "python3", f"python{runtime.version}")
@@ -415,19 +454,22 @@ def initialization(function_version: FunctionVersion, given: str) -> str:
     return "snap-start" if snap_start.get("OptimizationStatus") == "On" else given
 
 
-def program(
-    runtime: Runtime, variables: dict[str, str], paths: Paths, handler: str, debug_port: int
-) -> tuple[list[str] | None, str]:
+def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_port: int) -> tuple[list[str] | None, str]:
     """What to execute, and its name for error messages; nothing for going on in the interpreter that was forked.
+
+    As on AWS, a wrapper's last argument is the file that the interpreter runs.
 
     Raises:
         CannotStart: a custom runtime without a bootstrap.
     """
     wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
     wrapped = [paths.real(wrapper)] if wrapper else []
+    places = paths.places()
     if runtime.node:
         debug = [f"--inspect=127.0.0.1:{debug_port}"] if debug_port else []
-        return [*wrapped, *node_command(runtime, int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]), paths, debug)], ""
+        flags = node_flags(int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
+        node = "/var/lang/bin/node" if paths.staged else str(runtime.node)
+        return [*wrapped, node, *debug, *flags, real_path("/var/runtime/index.mjs", places)], ""
     if not runtime.is_python:
         for folder, shown in ((paths.task_dir, TASK_ROOT), (paths.opt_dir, "/opt")):
             if folder is not None and (folder / "bootstrap").is_file():
@@ -436,26 +478,14 @@ def program(
         raise CannotStart(Failure("Runtime.InvalidEntrypoint", text))
     if wrapper or any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in variables):
         python = f"/var/lang/bin/python{runtime.version}" if paths.staged else str(runtime.python)
-        return [*wrapped, python, "-m", "awslambdaric", handler], ""
+        return [*wrapped, python, real_path(runtimes.SHOWN_BOOTSTRAP, places)], ""
     return None, ""
 
 
-def node_command(runtime: Runtime, memory_mb: int, paths: Paths, debug: list[str]) -> list[str]:
-    """Node.js with AWS's flags, and what its first program is to know."""
-    folders = paths.places()
-    modules = real_path("/var/runtime/node_modules", folders)
-    known = {
-        "client": f"{modules}/aws-lambda-ric",
-        "connection": nursery_program.CONNECTION_FD,
-        "preload": str(paths.preload) if paths.preload else None,
-    }
-    return [
-        "/var/lang/bin/node" if paths.staged else str(runtime.node),
-        *debug,
-        *("--expose-gc", "--max-http-header-size", "81920"),
-        *(f"--max-semi-space-size={memory_mb * 5 // 100}", f"--max-old-space-size={memory_mb * 90 // 100}"),
-        *(real_path("/var/runtime/index.mjs", folders), json.dumps(known)),
-    ]
+def node_flags(memory_mb: int) -> list[str]:
+    """AWS's flags for Node.js."""
+    sizes = [f"--max-semi-space-size={memory_mb * 5 // 100}", f"--max-old-space-size={memory_mb * 90 // 100}"]
+    return ["--expose-gc", "--max-http-header-size", "81920", *sizes]
 
 
 def runtime_of(function_version: FunctionVersion) -> Runtime:

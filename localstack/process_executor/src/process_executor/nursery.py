@@ -79,7 +79,7 @@ DESCRIPTOR_LIMIT = 1 << 16
 # AWS's runtime writes framed log records to this descriptor: record boundaries survive line breaks.
 TELEMETRY_FD = 62
 TELEMETRY_VARIABLE = "_LAMBDA_TELEMETRY_LOG_FD"
-CONNECTION_FD = 61  # to the Runtime API, for Node.js
+CONNECTION_FD = 15  # to the Runtime API, as nodejs/index.mjs has it
 # As AWS's functions run: sbx_user1051.
 SANDBOX_UID = 993
 SANDBOX_GID = 990
@@ -540,7 +540,7 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
         os.environ.clear()
         os.environ.update(order["environment"])
         time.tzset()
-        sys.path[:] = order["sys_path"] + stdlib_path
+        sys.path[:] = order["sys_path"] + order["python_path"] + stdlib_path
         sys.path_importer_cache.clear()
         prefer_what_functions_bring(order["sys_path"][:-1])
         sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared

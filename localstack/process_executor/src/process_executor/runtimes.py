@@ -19,6 +19,8 @@ PROBE = "import sys; print('%d.%d' % sys.version_info[:2], sys.base_prefix, sep=
 PROBE_ANSWER = ("version", "prefix")
 PROBE_TIMEOUT_S = 10
 NODE_WITHOUT_CALLBACKS = 24
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+SHOWN_BOOTSTRAP = "/var/bootstrap.py"  # /var/runtime is a folder of the machine's, to which nothing is added
 NODE_CLIENT = Path("node_modules/aws-lambda-ric")
 NODE_PROGRAM = Path(__file__).parent / "nodejs/index.mjs"
 NODE_PLACES = NODE_PROGRAM.with_name("places.cjs")
@@ -69,7 +71,7 @@ class Runtime:
         if self.runtime_dir is None or self.lang is None:
             return {}
         if self.node is None:
-            return {"/var/lang": self.lang, "/var/runtime": self.runtime_dir}
+            return {"/var/lang": self.lang, "/var/runtime": self.runtime_dir, SHOWN_BOOTSTRAP: BOOTSTRAP}
         modules = self.runtime_dir / "node_modules"
         return {"/var/lang": self.lang, "/var/runtime/node_modules": modules, "/var/runtime/index.mjs": NODE_PROGRAM}
 

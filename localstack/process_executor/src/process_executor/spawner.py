@@ -37,7 +37,8 @@ class Order:
         opt_dir: its layers merged; None without layers.
         cwd: where it starts, in its own view.
         environment: all of its environment variables.
-        sys_path: what precedes the standard library on ``sys.path`` of a forked interpreter.
+        sys_path: what precedes the standard library on ``sys.path`` of a forked interpreter, the runtime's folder last.
+        python_path: what the function's own ``PYTHONPATH`` adds to it.
         handler: as configured.
         argv: a program to execute instead of going on in the forked interpreter.
         entrypoint: how a custom runtime's program is called in error messages; empty for other programs.
@@ -58,6 +59,7 @@ class Order:
     cwd: str
     environment: dict[str, str]
     sys_path: list[str]
+    python_path: list[str]
     handler: str
     argv: list[str] | None
     entrypoint: str

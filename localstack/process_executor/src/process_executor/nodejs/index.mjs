@@ -14,11 +14,9 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 
-/**
- * The client's folder, the connection's descriptor, and where there is no mount namespace what stands in for it.
- * @type {{client: string, connection: number, preload: string | null}}
- */
-const { client, connection, preload } = JSON.parse(process.argv.splice(2)[0]);
+/** The connection's descriptor; below 16 Node.js closes it to the programs that it starts. */
+const CONNECTION = 15;
+const CLIENT = "/var/runtime/node_modules/aws-lambda-ric";
 const INVOCATION = "/2018-06-01/runtime/invocation/";
 const HEAD_SIZE = 16 << 10;
 const CAUSE_LIMIT = 1 << 20; // of a header
@@ -40,7 +38,7 @@ function send(method, path, headers = {}, text = "") {
   const fields = { Host: process.env.AWS_LAMBDA_RUNTIME_API, "Content-Length": body.length, ...headers };
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   const data = Buffer.concat([Buffer.from(`${method} ${INVOCATION}${path} HTTP/1.1\r\n${lines.join("")}\r\n`), body]);
-  for (let sent = 0; sent < data.length; ) sent += writeSync(connection, data, sent);
+  for (let sent = 0; sent < data.length; ) sent += writeSync(CONNECTION, data, sent);
 }
 
 /** Yields what to read into and from where on, takes how much was read, and returns the answer. */
@@ -71,7 +69,7 @@ function receive() {
   let step = reading.next();
   while (!step.done) {
     const [buffer, offset] = step.value;
-    step = reading.next(some(readSync(connection, buffer, offset, buffer.length - offset, null)));
+    step = reading.next(some(readSync(CONNECTION, buffer, offset, buffer.length - offset, null)));
   }
   return step.value;
 }
@@ -81,7 +79,7 @@ async function receiveLater() {
   let step = reading.next();
   while (!step.done) {
     const [buffer, offset] = step.value;
-    const { bytesRead } = await read(connection, buffer, offset, buffer.length - offset, null);
+    const { bytesRead } = await read(CONNECTION, buffer, offset, buffer.length - offset, null);
     step = reading.next(some(bytesRead));
   }
   return step.value;
@@ -146,21 +144,26 @@ function importFromNodePath() {
   Module.register(`data:text/javascript,${encodeURIComponent(hook)}`, { data: parents });
 }
 
+/** What a descriptor is of, in the kernel's words. */
+function held(descriptor) {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return "nothing";
+  }
+}
+
 const load = Module._load;
 Module._load = function (request, ...rest) {
   if (request !== "./rapid-client.node") return load.call(this, request, ...rest);
   Module._load = load;
   return compiled;
 };
-try {
-  fs.fstatSync(connection);
-} catch {
-  throw new Error(`Descriptor ${connection}, the way to the Runtime API, is closed: a wrapper must leave it open.`);
+if (!/^socket:/.test(held(CONNECTION))) {
+  throw new Error(`Descriptor ${CONNECTION}, the way to the Runtime API, is closed: a wrapper must leave it open.`);
 }
-// Node.js has required it already, unless a wrapper has forgotten its NODE_OPTIONS.
-if (preload) Module.createRequire(import.meta.url)(preload);
 importFromNodePath();
-const main = JSON.parse(fs.readFileSync(`${client}/package.json`, "utf8")).main;
-const { run } = await import(pathToFileURL(`${client}/${main}`).href);
+const main = JSON.parse(fs.readFileSync(`${CLIENT}/package.json`, "utf8")).main;
+const { run } = await import(pathToFileURL(`${CLIENT}/${main}`).href);
 // Up to version 3 the client is told what to run; later ones start by themselves and read it from the environment.
 await run?.(process.env.LAMBDA_TASK_ROOT, process.env._HANDLER);
