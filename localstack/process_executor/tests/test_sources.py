@@ -183,6 +183,29 @@ def test_function_url_for_iam_needs_a_signature(cloud):
     assert fetch_url(cloud, url, headers=signed)[::2] == (200, b"served")
 
 
+def test_function_urls_may_ask_for_both_permissions(clouds):
+    """As AWS does since October 2025: to call the URL, and to invoke the function by it."""
+    cloud = clouds(PROCESS_EXECUTOR_URL_PERMISSIONS="2")
+    name = cloud.deploy("def handler(event, context): return 'served'")
+    url = function_url(cloud, name)
+    permit_url(cloud, name)
+    assert is_forbidden(fetch_url(cloud, url))
+    statement = {"StatementId": "invoke", "Action": "lambda:InvokeFunction", "Principal": "*"}
+    cloud.awslambda.add_permission(FunctionName=name, **statement)
+    assert fetch_url(cloud, url)[::2] == (200, b"served")
+
+
+def test_function_url_that_aws_would_refuse_today_is_warned_of(cloud):
+    """Once a URL, by its name."""
+    name = cloud.deploy("def handler(event, context): return 'served'")
+    url = function_url(cloud, name)
+    permit_url(cloud, name)
+    for _ in range(2):
+        assert fetch_url(cloud, url)[::2] == (200, b"served")
+    warning = f"{url}: AWS asks of new function URLs that they permit lambda:InvokeFunction, too"
+    assert "".join(cloud.output).count(warning) == 1
+
+
 def test_function_urls_may_be_opened_to_everybody(clouds):
     """By a setting, for who has no use for permissions."""
     cloud = clouds(PROCESS_EXECUTOR_URL_PERMISSIONS="0")

@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html and urls-inv
 """
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,9 +16,14 @@ from localstack.utils.xray.trace_header import TraceHeader
 
 from process_executor.settings import settings
 
-ACTIONS = ("lambda:InvokeFunctionUrl", "lambda:*", "*")
+LOG = logging.getLogger(__name__)
+
+CALLING, INVOKING = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
 ANYBODY = ("*", {"AWS": "*"})
-AUTH_TYPE = "lambda:FunctionUrlAuthType"
+# What a statement may ask of a caller that nothing is known of.
+KNOWN = (("lambda:FunctionUrlAuthType", "none"), ("lambda:InvokedViaFunctionUrl", "true"))
+BOTH = 2  # of the permissions, as a setting
+WARNED: set[str] = set()  # of URLs
 SIGNED_BY = "AWS4-HMAC-SHA256"
 FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see:"
@@ -73,17 +79,24 @@ def may_call(function: Any, qualifier: str, configuration: Any, request: Any) ->
     if configuration.auth_type == "AWS_IAM":
         return request.headers.get("Authorization", "").startswith(SIGNED_BY) or "X-Amz-Signature" in request.args
     policy = function.permissions.get(qualifier)
-    return policy is not None and any(map(lets_anybody_call, policy.policy.Statement))
+    statements = policy.policy.Statement if policy else []
+    missing = [action for action in (CALLING, INVOKING) if not any(allows(each, action) for each in statements)]
+    if missing == [INVOKING] and settings().url_permissions < BOTH:
+        if configuration.url_id not in WARNED:
+            WARNED.add(configuration.url_id)
+            LOG.warning("%s: AWS asks of new function URLs that they permit %s, too", configuration.url, INVOKING)
+        return True
+    return not missing
 
 
-def lets_anybody_call(statement: dict[str, Any]) -> bool:
-    """Whether a statement of a resource policy holds for callers that nothing is known of."""
+def allows(statement: dict[str, Any], action: str) -> bool:
+    """Whether a statement of a resource policy lets callers do something that nothing is known of."""
     conditions = [(name, value) for test in statement.get("Condition", {}).values() for name, value in test.items()]
     return (
         statement["Effect"] == "Allow"
         and statement["Principal"] in ANYBODY
-        and statement["Action"] in ACTIONS
-        and all(condition == (AUTH_TYPE, "NONE") for condition in conditions)
+        and statement["Action"] in (action, "lambda:*", "*")
+        and all((name, str(value).lower()) in KNOWN for name, value in conditions)
     )
 
 
