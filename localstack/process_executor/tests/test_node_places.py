@@ -28,6 +28,9 @@ FILES = {
     "data/more/words.txt": "more",
     "data/module.mjs": "export default 'imported';",
     "data/module.cjs": "module.exports = 'required';",
+    "other/above.cjs": "module.exports = require('../runtime/module.cjs');",
+    "runtime/module.cjs": "module.exports = 'of the function';",
+    "other/hook.mjs": "export const resolve = (name, where, next) => next(name === 'hooked' ? 'path' : name, where);",
     "thread.js": """
         const fs = require("node:fs"), { parentPort, workerData, threadId } = require("node:worker_threads");
         fs.writeFileSync(`${workerData}/from-thread`, "by a thread");
@@ -106,6 +109,11 @@ READ = [
     ),
     ("(await import('file:///var/task/data/module.mjs?again')).default", "imported"),
     ("createRequire('/var/task/data/any.js')('./module.cjs')", "required"),
+    ("require('/var/task/other/above.cjs')", "of the function"),
+    ("createRequire('/var/task/index.js')('module').register('file:///var/task/other/hook.mjs')", None),
+    ("(await import('hooked')).default.sep", "/"),
+    ("fs.readFileSync('/var/task/' + path.relative('/var/task', module.filename)).length > 0", True),
+    ("require('module')._findPath('/var/task/index.js', null)", "/var/task/index.js"),
     ("require.resolve('./module.cjs', { paths: ['/var/task/data'] })", "/var/task/data/module.cjs"),
     ("[os.homedir(), os.userInfo().username, os.tmpdir()]", ["/home/sbx_user1051", "sbx_user1051", "/tmp"]),
 ]

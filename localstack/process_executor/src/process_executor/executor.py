@@ -1,12 +1,10 @@
 """LocalStack's runtime executor, by processes."""
 
-import json
 import logging
 import os
-import resource
-import tempfile
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
 from process_executor.live import LIVE
 from process_executor.logs import EventLog, JsonLines, TextLines
+from process_executor.paths import TASK_ROOT, Paths, private_folder, real_path
 from process_executor.plan import CannotStart, Plan
 from process_executor.runtimes import Runtime
 from process_executor.settings import settings
@@ -30,13 +29,11 @@ from process_executor.spawner import NURSERIES, Order, nursery_for
 
 LOG = logging.getLogger(__name__)
 
-TASK_ROOT = "/var/task"
 # What LocalStack adds for its own init program, and the emulator's variables; AWS's functions see none of these.
 FOREIGN = ("LOCALSTACK_", "EDGE_PORT", "AWS_LAMBDA_FUNCTION_TIMEOUT")
 INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
-# As functions on AWS find them.
-LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
-SHOWN_LIMITS = LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY}
+# What CPython reads itself; only a fresh interpreter does.
+PYTHON_VARIABLE = re.compile(r"PYTHON(?!PATH$)[A-Z0-9]+|PYTHON_(CPU_COUNT|GIL|JIT|COLORS|CONTEXT_AWARE_WARNINGS)")
 SHARED_PROCESSES = 4096
 ENVIRONMENTS: dict[str, "ProcessRuntimeExecutor"] = {}
 UIDS: set[int] = set()
@@ -183,23 +180,23 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             opt_dir=opt_folder(function.layers),
             tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
         )
-        paths.write_programs(hot_reloading=function.code.is_hot_reloading())
         variables = environment_variables(env_vars, runtime)
+        paths.write_programs(variables, hot_reloading=function.code.is_hot_reloading())
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
         threshold = logging_config.get("SystemLogLevel") or "INFO"
 
         def order(api_address: str) -> Order:
             argv, entrypoint = program(runtime, variables, paths, self._debug_port)
-            shown = paths.variables(variables) | {"AWS_LAMBDA_RUNTIME_API": api_address}
+            shown = paths.variables(variables, executed=argv is not None)
             return Order(
                 id=self.id,
                 task_dir=str(paths.task_dir),
                 opt_dir=str(paths.opt_dir) if paths.opt_dir else None,
                 cwd=paths.task,
-                environment=paths.temporary() | shown if argv else shown,
-                sys_path=paths.sys_path(),
-                python_path=paths.python_path(variables),
+                environment=shown | {"AWS_LAMBDA_RUNTIME_API": api_address},
+                site_dirs=paths.site_dirs(variables),
+                sys_path=paths.sys_path(variables),
                 handler=function.handler or "",
                 argv=argv,
                 entrypoint=entrypoint,
@@ -208,10 +205,12 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
                 debug_port=self._debug_port,
-                must_read=paths.must_read(executed=argv is not None),
+                must_read=paths.must_read(),
                 places=paths.places(),
-                limits=LIMITS if staged else LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
-                shown_limits=SHOWN_LIMITS,
+                limits=nursery_program.LIMITS
+                if staged
+                else nursery_program.LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
+                shown_limits=nursery_program.SHOWN_LIMITS,
             )
 
         return Plan(
@@ -243,152 +242,6 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         return lambda: hot_reload.signature(folders, settings().hot_reload_ignore)
 
 
-class Paths:
-    """Where a function finds its folders: at AWS's places in a mount namespace, else at their real ones."""
-
-    def __init__(self, *, runtime: Runtime, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None) -> None:
-        self.runtime = runtime
-        self.task_dir = task_dir
-        self.opt_dir = opt_dir
-        self.tmp_dir = tmp_dir
-        self.staged = tmp_dir is None
-        # Beside /tmp are the stand-ins for what else AWS has.
-        self.bin_dir = tmp_dir and tmp_dir.with_name("bin")
-        self.task = TASK_ROOT if self.staged else str(task_dir)
-        self.opt = "/opt" if self.staged or opt_dir is None else str(opt_dir)
-        self._shown = list(self._real_and_shown())
-
-    def rewrite(self, data: bytes) -> bytes:
-        """Turn real paths in what a function says into AWS's; none are there in a mount namespace."""
-        for real, shown in self._shown:
-            data = data.replace(real, shown)
-        return data
-
-    def _real_and_shown(self) -> Iterator[tuple[bytes, bytes]]:
-        if self.staged:
-            return
-        yield os.fsencode(self.task_dir), TASK_ROOT.encode()
-        yield os.fsencode(str(self.tmp_dir)), b"/tmp"
-        yield os.fsencode(self.places()["/opt"]), b"/opt"
-        yield os.fsencode(str(self.bin_dir)), b"/var/lang/bin"
-        if self.runtime.is_python:
-            yield os.fsencode(self.beside("bootstrap.py")), b"/var/runtime/bootstrap.py"
-        if self.runtime.node:  # before the runtime's folder, in which it may be
-            yield os.fsencode(self.runtime.node), b"/var/lang/bin/node"
-            yield os.fsencode(self.places()["/var/runtime"]), b"/var/runtime"
-        for shown, real in self.runtime.folders().items():
-            if shown != "/var/lang":  # which may be /usr
-                yield os.fsencode(real), shown.encode()
-        if self.runtime.is_python:
-            for part in ("lib", "bin"):
-                yield os.fsencode(self.runtime.prefix / part / "python"), f"/var/lang/{part}/python".encode()
-
-    def variables(self, variables: dict[str, str]) -> dict[str, str]:
-        """The environment with folders as the function finds them."""
-        if self.staged:
-            return variables
-        real = {"LAMBDA_TASK_ROOT": self.task}
-        path = variables["PATH"]
-        if self.runtime.interpreter:
-            real |= {"PWD": self.task}
-            path = path.replace("/var/lang/bin", str(self.bin_dir))
-        if self.runtime.is_python:
-            real |= {"PYTHONPATH": self.real_list(variables["PYTHONPATH"])}
-        elif self.runtime.node:
-            real |= {"NODE_PATH": self.real_list(variables["NODE_PATH"])}
-            real |= {
-                "NODE_OPTIONS": f'--require="{self.beside("places.cjs")}" {variables.get("NODE_OPTIONS", "")}'.rstrip()
-            }
-        if self.opt_dir is not None:
-            path = f"{path}:{self.opt_dir}/bin"
-            real["LD_LIBRARY_PATH"] = f"{variables['LD_LIBRARY_PATH']}:{self.opt_dir}/lib"
-        return variables | real | {"PATH": path}
-
-    def temporary(self) -> dict[str, str]:
-        """What tells programs of their ``/tmp``, which nobody translates paths for."""
-        return {"TMPDIR": str(self.tmp_dir)} if self.tmp_dir and not self.runtime.node else {}
-
-    def places(self) -> dict[str, str]:
-        """The real folder for each of AWS's, where they differ."""
-        if self.tmp_dir is None:
-            return {}
-        opt = self.opt_dir or self.tmp_dir.with_name("opt")
-        places = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
-        places[nursery_program.ENTRYPOINT] = str(self.tmp_dir.with_name("entrypoint"))
-        places |= {shown: str(real) for shown, real in self.runtime.folders().items()}
-        if self.runtime.node:
-            places["/var/runtime/index.mjs"] = str(self.beside("runtime/index.mjs"))
-            places["/var/runtime"] = str(self.beside("runtime"))  # after what is in it: the first that fits is taken
-        if self.runtime.is_python:
-            places[runtimes.SHOWN_BOOTSTRAP] = str(self.beside("bootstrap.py"))
-        return places
-
-    def beside(self, name: str) -> Path:
-        """What stands beside the private ``/tmp``."""
-        if self.tmp_dir is None:
-            raise AssertionError("with a mount namespace /tmp is the nursery's")
-        return self.tmp_dir.parent / name
-
-    def write_programs(self, *, hot_reloading: bool) -> None:
-        """Where there is no mount namespace, write what the interpreter runs first."""
-        if self.staged or not self.runtime.interpreter:
-            return
-        known = {"places": self.places(), "user": nursery_program.SANDBOX_USER}
-        if self.runtime.node:
-            places = self.beside("places.cjs")
-            node = f"require({json.dumps(str(runtimes.NODE_PLACES))})"
-            write = {places: f"{node}.moveIn({json.dumps(known | {'preload': str(places)})});\n"}
-            # A wrapper may have put other NODE_OPTIONS in place of those that require it.
-            first = f'import {{ createRequire }} from "node:module";\ncreateRequire("{places}")("{places}");\n'
-            write[self.beside("runtime/index.mjs")] = f'{first}await import("{runtimes.NODE_PROGRAM.as_uri()}");\n'
-            if not hot_reloading:  # else it is the user's folder; it ends the search for the function's package
-                write[self.task_dir.with_name("package.json")] = "{}\n"
-        else:
-            known |= {"others": self.must_read(), "limits": SHOWN_LIMITS}
-            write = {self.beside("bootstrap.json"): json.dumps(known)}
-            self.beside("bootstrap.py").symlink_to(runtimes.BOOTSTRAP)
-        for path, text in write.items():
-            nursery_program.write(str(path), text, 0o644)
-
-    def must_read(self, *, executed: bool = False) -> list[str]:
-        """What an unprivileged user must be able to read: more if it is not a forked interpreter that goes on."""
-        runtime = [path for path in self.runtime.folders().values() if executed or path != runtimes.BOOTSTRAP]
-        return [str(path) for path in (*runtime, self.task_dir, self.opt_dir) if path]
-
-    def real_list(self, paths: str) -> str:
-        """A variable with real paths, as the function finds them."""
-        return ":".join(real_path(path, self.places()) for path in paths.split(":"))
-
-    def real(self, path: str) -> str:
-        """A program's path on this machine."""
-        return path if self.staged else real_path(path, {"/opt": self.opt, TASK_ROOT: self.task})
-
-    def python_path(self, variables: dict[str, str]) -> list[str]:
-        """What a function's own PYTHONPATH adds to that."""
-        given = variables.get("PYTHONPATH", "") if self.runtime.is_python else ""
-        return [path for path in self.real_list(given).split(":") if path and path not in self.sys_path()]
-
-    def sys_path(self) -> list[str]:
-        """What precedes the standard library, in AWS's order."""
-        if not self.runtime.is_python:
-            return []
-        layer = f"{self.opt}/python"
-        return [
-            self.task,
-            f"{layer}/lib/python{self.runtime.version}/site-packages",
-            layer,
-            "/var/runtime" if self.staged else str(self.runtime.runtime_dir),
-        ]
-
-
-def real_path(path: str, places: dict[str, str]) -> str:
-    """Translate a path below one of these places."""
-    for shown, real in places.items():
-        if path == shown or path.startswith(f"{shown}/"):
-            return real + path.removeprefix(shown)
-    return path
-
-
 def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
     """Limits that stand in for what namespaces would do.
 
@@ -396,31 +249,6 @@ def unstaged_limits(uid: int, tmp_mb: int) -> dict[str, int]:
     """
     limits = {"RLIMIT_FSIZE": tmp_mb << 20, "RLIMIT_CORE": 0}
     return limits if uid else limits | {"RLIMIT_NPROC": SHARED_PROCESSES}
-
-
-def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
-    """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
-
-    Beside it are an empty ``opt``, for functions without layers, AWS's entry point, the runtime's folder, and what
-    programs find first on their path: the runtime's interpreter, and the name of the user.
-    """
-    outer = Path(tempfile.mkdtemp(prefix=f"lambda-tmp-{environment_id[:8]}-"))
-    if uid:
-        os.chown(outer, uid, uid)
-    for name in ("opt", "bin", "runtime"):
-        (outer / name).mkdir()
-        (outer / name).chmod(0o755)
-    if runtime.node:
-        (outer / "runtime/node_modules").symlink_to(runtime.folders()["/var/runtime/node_modules"])
-    nursery_program.write(str(outer / "entrypoint"), nursery_program.ENTRYPOINT_TEXT, 0o755)
-    nursery_program.write(str(outer / "bin/whoami"), f"#!/bin/sh\necho {nursery_program.SANDBOX_USER}\n", 0o755)
-    names = ("node",) if runtime.node else ("python", "python3", f"python{runtime.version}")
-    for name in names if runtime.interpreter else ():
-        (outer / "bin" / name).symlink_to(runtime.interpreter or "")
-    folder = outer / "tmp"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    return folder
 
 
 def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[str, str]:
@@ -445,7 +273,7 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
     if runtime.node:
         modules = f"/opt/nodejs/node{runtime.version}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules"
         return defaults | {"NODE_PATH": f"{modules}:/var/runtime:/var/task"} | given
-    return defaults | {"LC_CTYPE": "C.UTF-8", "PYTHONPATH": "/var/runtime"} | given
+    return defaults | {"LC_CTYPE": "C.UTF-8"} | given
 
 
 def initialization(function_version: FunctionVersion, given: str) -> str:
@@ -463,7 +291,7 @@ def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_por
         CannotStart: a custom runtime without a bootstrap.
     """
     wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
-    wrapped = [paths.real(wrapper)] if wrapper else []
+    wrapped = [paths.program(wrapper)] if wrapper else []
     places = paths.places()
     if runtime.node:
         debug = [f"--inspect=127.0.0.1:{debug_port}"] if debug_port else []
@@ -473,10 +301,10 @@ def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_por
     if not runtime.is_python:
         for folder, shown in ((paths.task_dir, TASK_ROOT), (paths.opt_dir, "/opt")):
             if folder is not None and (folder / "bootstrap").is_file():
-                return [paths.real(f"{shown}/bootstrap")], f"{shown}/bootstrap"
+                return [paths.program(f"{shown}/bootstrap")], f"{shown}/bootstrap"
         text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
         raise CannotStart(Failure("Runtime.InvalidEntrypoint", text))
-    if wrapper or any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in variables):
+    if wrapper or any(map(PYTHON_VARIABLE.fullmatch, variables)):
         python = f"/var/lang/bin/python{runtime.version}" if paths.staged else str(runtime.python)
         return [*wrapped, python, real_path(runtimes.SHOWN_BOOTSTRAP, places)], ""
     return None, ""

@@ -20,8 +20,11 @@ LOG = logging.getLogger(__name__)
 
 CALLING, INVOKING = "lambda:InvokeFunctionUrl", "lambda:InvokeFunction"
 ANYBODY = ("*", {"AWS": "*"})
-# What a statement may ask of a caller that nothing is known of.
-KNOWN = (("lambda:FunctionUrlAuthType", "none"), ("lambda:InvokedViaFunctionUrl", "true"))
+# What a statement may ask of such a caller.
+KNOWN = (
+    ("StringEquals", "lambda:FunctionUrlAuthType", "none"),
+    ("Bool", "lambda:InvokedViaFunctionUrl", "true"),
+)
 BOTH = 2  # of the permissions, as a setting
 WARNED: set[str] = set()  # of URLs
 SIGNED_BY = "AWS4-HMAC-SHA256"
@@ -90,13 +93,14 @@ def may_call(function: Any, qualifier: str, configuration: Any, request: Any) ->
 
 
 def allows(statement: dict[str, Any], action: str) -> bool:
-    """Whether a statement of a resource policy lets callers do something that nothing is known of."""
-    conditions = [(name, value) for test in statement.get("Condition", {}).values() for name, value in test.items()]
+    """Whether a statement of a resource policy lets unknown callers do something."""
+    tests = statement.get("Condition", {}).items()
+    conditions = [(test, name, str(value).lower()) for test, each in tests for name, value in each.items()]
     return (
         statement["Effect"] == "Allow"
         and statement["Principal"] in ANYBODY
         and statement["Action"] in (action, "lambda:*", "*")
-        and all((name, str(value).lower()) in KNOWN for name, value in conditions)
+        and all(condition in KNOWN for condition in conditions)
     )
 
 

@@ -29,7 +29,6 @@ import errno
 import gc
 import json
 import os
-import re
 import resource
 import runpy
 import select
@@ -103,12 +102,15 @@ RUNTIME_MODULES = (
 ENTRYPOINT, ENTRYPOINT_TEXT = "/lambda-entrypoint.sh", '#!/bin/sh\nexec /var/runtime/bootstrap "$@"\n'
 FAILED_TO_MAKE = 71  # EX_OSERR
 REFILL_MS = 100  # the pool is filled when what was started last has started
-# LocalStack's names, also with what SDKs put before a host: its DNS server answers these for containers.
-LOCALSTACK = re.compile(r"(?:.*[.-])?(?:localhost\.localstack\.cloud|127\.0\.0\.1)")
+# As functions on AWS find them.
+LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
+SHOWN_LIMITS = LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY}
 
 libc = ctypes.CDLL(None, use_errno=True)
 stdlib_path: list[str] = []
-places: Any = None  # the module beside this one, where there is no mount namespace
+# The modules beside this one.
+places: Any = None  # without a mount namespace
+bootstrap: Any = None
 
 
 def check(result: int, what: str) -> None:
@@ -227,6 +229,9 @@ def build_root(config: Config) -> None:
         else:
             os.makedirs(root + shown, exist_ok=True)
         bind(source, root + shown)
+    packages = f"{root}/var/lang/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    if os.path.isdir(packages):
+        bind(root + "/mnt", packages)  # what is installed on this machine is none of the functions'
     os.chdir(root)
     check(libc.syscall(PIVOT_ROOT, b".", b"host"), "pivot_root")
     os.chdir("/")
@@ -514,12 +519,12 @@ def execute(order: Order, status_fd: int) -> NoReturn:
             connect(order["environment"]["AWS_LAMBDA_RUNTIME_API"])
         os.execve(order["argv"][0], order["argv"], order["environment"])  # noqa: S606
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
         if order["entrypoint"]:
-            text = f"{order['entrypoint']}: {reason.lower()}"
+            text = f"{order['entrypoint']}: {os.strerror(error.errno or 0).lower()}"
             os.write(status_fd, json.dumps({"exec_error": text}).encode())
             os._exit(1)
-        os.write(2, f"{order['argv'][0]}: {reason}\n".encode())
+        absent = error.errno == errno.ENOENT and not os.path.exists(order["argv"][0])
+        os.write(2, f"{order['argv'][0]}: {'does not exist' if absent else 'is not an executable'}\n".encode())
         os._exit(127 if error.errno == errno.ENOENT else 126)
 
 
@@ -540,14 +545,15 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
         os.environ.clear()
         os.environ.update(order["environment"])
         time.tzset()
-        sys.path[:] = order["sys_path"] + order["python_path"] + stdlib_path
+        sys.path[:] = order["site_dirs"] + order["sys_path"] + stdlib_path
         sys.path_importer_cache.clear()
-        prefer_what_functions_bring(order["sys_path"][:-1])
+        prefer_what_functions_bring(order["site_dirs"])
         sys.dont_write_bytecode = True  # the code is not ours to write to; it is compiled when a version is prepared
         sys.argv = ["awslambdaric", order["handler"]]
         sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]  # from 3.10 on
         if order["places"]:
             places.move_in(order["places"], order["must_read"], order["shown_limits"], SANDBOX_USER)
+        bootstrap.add_site_dirs(order["site_dirs"])
         if order["debug_port"]:
             listen_for_debugger(order["debug_port"])
         runpy.run_module("awslambdaric", run_name="__main__", alter_sys=True)
@@ -780,38 +786,19 @@ def preload(runtime_dir: str) -> None:
     sys.path.remove(runtime_dir)
 
 
-def know_localstack() -> None:
-    """Resolve LocalStack's names: as its DNS server would, and without one.
-
-    ``socket.getaddrinfo`` is compiled anew with one more statement: a function around it would show in stack traces.
-    """
-    code = socket.getaddrinfo.__code__
-    with open(code.co_filename, encoding="utf-8") as file:
-        lines = file.read().split("\n")[code.co_firstlineno - 1 :]
-    length = next((number for number, line in enumerate(lines) if number and line[:1].strip()), len(lines))
-    text = "\n".join(lines[:length]).replace("    addrlist = []\n", "    addrlist = []; host = _near(host)\n")
-    socket._near = near  # type: ignore[attr-defined]  # noqa: SLF001  # where the statement looks for it
-    exec(compile("\n" * (code.co_firstlineno - 1) + text, code.co_filename, "exec"), vars(socket))  # noqa: S102
-
-
-def near(host: Any) -> Any:
-    """This machine's address for a name of LocalStack's, anything else as it is."""
-    return "127.0.0.1" if isinstance(host, str) and LOCALSTACK.fullmatch(host) else host
-
-
-def load_places(folder: str) -> Any:
-    """Load the module beside this one, under no name that a function could import, and let it take its place."""
+def load_beside(folder: str, name: str) -> Any:
+    """Load a module beside this one, under no name that a function could import."""
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec: Any = spec_from_file_location("places", folder + "/places.py")
+    spec: Any = spec_from_file_location(name, f"{folder}/{name}.py")
     module: Any = module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.install()
     return module
 
 
 def main() -> None:
     """Serve the orders that come through the control socket of the second argument."""
+    global places, bootstrap  # noqa: PLW0603
     config = json.loads(sys.argv[1])
     control_fd = int(sys.argv[2])
     if config["level"] != "process" and not config.get("staged"):
@@ -824,9 +811,10 @@ def main() -> None:
     site.setcopyright()
     site.sethelper()
     if not config.get("staged"):
-        global places  # noqa: PLW0603
-        places = load_places(here)
-    know_localstack()
+        places = load_beside(here, "places")
+        places.install()
+    bootstrap = load_beside(here, "bootstrap")
+    bootstrap.know_localstack()
     if config["preload"]:
         preload(config["preload"])
     gc.collect()

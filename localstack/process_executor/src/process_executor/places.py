@@ -364,6 +364,36 @@ def putting(function: Function) -> Function:
     return call
 
 
+def commanding(function: Function) -> Function:
+    """``os.system``."""
+
+    @functools.wraps(function)
+    def call(command: Any) -> Any:
+        return function(real_within(command))
+
+    return call
+
+
+def addressing(function: Function) -> Function:
+    """What a socket is bound or connected with: sockets of this machine have paths, too."""
+
+    @functools.wraps(function)
+    def call(self: Any, address: Any) -> Any:
+        return function(self, real(address) if isinstance(address, (str, bytes)) else address)
+
+    return call
+
+
+def loading(function: Function) -> Function:
+    """What makes loaders of modules that are told their file."""
+
+    @functools.wraps(function)
+    def call(self: Any, name: Any, path: Any) -> None:
+        function(self, name, real(path))
+
+    return call
+
+
 def naming(function: Function) -> Function:
     """``pwd.getpwuid``, which knows the user that functions run as."""
 
@@ -404,7 +434,8 @@ def becoming(function: Function) -> Function:
     def call(path: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
         if rest and rest[0] is not None:
             rest = ({name: real_value(value) for name, value in rest[0].items()}, *rest[1:])
-        return carry_out(function, real(path), path, ([real_within(each) for each in args], *rest), kwargs)
+        words = [real_within(each) for each in args] if isinstance(args, (list, tuple)) else args
+        return carry_out(function, real(path), path, (words, *rest), kwargs)
 
     return call
 
@@ -444,7 +475,8 @@ def install() -> None:
     import _posixsubprocess
     import ctypes
     import pwd
-    import traceback
+    import socket
+    from importlib import _bootstrap_external  # type: ignore[attr-defined]
 
     replace(pwd, "getpwuid", naming)
     replace(resource, "getrlimit", limiting)
@@ -462,6 +494,10 @@ def install() -> None:
         for name in names:
             replace(os, name, kind)
     replace(os, "putenv", putting)
+    replace(os, "system", commanding)
+    for name in ("bind", "connect", "connect_ex"):
+        replace(socket.socket, name, addressing)
+    replace(_bootstrap_external.FileLoader, "__init__", loading)
     replace(os, "scandir", scanning)
     replace(os, "open", opening_descriptor)
     replace(io, "open", opening)
@@ -474,6 +510,8 @@ def install() -> None:
         import _sqlite3
 
         replace(_sqlite3, "connect", functools.partial(reading, keyword="database"))
+    import traceback  # with what it imports, which keeps ``open``
+
     for name in ("walk_tb", "_walk_tb_with_full_positions"):
         replace(traceback, name, without_own_frames)
     sys.path_hooks.insert(0, import_from_real_folder)
@@ -485,7 +523,8 @@ def replace(module: Any, name: str, kind: Callable[[Function], Function]) -> Non
     if old is None:
         return
     new = kind(old)
-    if sys.version_info < (3, 11):  # noqa: UP036  # functions are for more versions than LocalStack
+    is_module = not isinstance(module, type)
+    if is_module and sys.version_info < (3, 11):  # functions are for more versions than LocalStack
         new = functools.partial(new)  # pathlib keeps these in a class, where a function would become a method
     setattr(module, name, new)
     for abilities in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):

@@ -37,8 +37,8 @@ class Order:
         opt_dir: its layers merged; None without layers.
         cwd: where it starts, in its own view.
         environment: all of its environment variables.
-        sys_path: what precedes the standard library on ``sys.path`` of a forked interpreter, the runtime's folder last.
-        python_path: what the function's own ``PYTHONPATH`` adds to it.
+        site_dirs: where modules of the function and its layers are, first on a forked interpreter's ``sys.path``.
+        sys_path: what is between these and the standard library.
         handler: as configured.
         argv: a program to execute instead of going on in the forked interpreter.
         entrypoint: how a custom runtime's program is called in error messages; empty for other programs.
@@ -58,8 +58,8 @@ class Order:
     opt_dir: str | None
     cwd: str
     environment: dict[str, str]
+    site_dirs: list[str]
     sys_path: list[str]
-    python_path: list[str]
     handler: str
     argv: list[str] | None
     entrypoint: str

@@ -8,8 +8,8 @@
  * real path.
  *
  * Node.js requires this before anything else, in each of its threads and in each Node.js that a function starts:
- * NODE_OPTIONS names a file of the environment's own that calls `moveIn`. Not reached is what native modules open, nor
- * what a program finds out by itself.
+ * NODE_OPTIONS names a file of the environment's own that calls `moveIn`. Not reached is what native modules open
+ * (what they leave in the machine's `/tmp` is found there), nor what a program finds out by itself.
  */
 const childProcess = require("node:child_process");
 const fs = require("node:fs");
@@ -36,9 +36,9 @@ const CREATES = new Set(["mkdir", "mkdtemp", "mkdtempDisposable", "symlink", "co
 const REMOVES = new Set(["unlink", "rmdir"]);
 const CHANGES = new Set(["chmod", "chown", "lchmod", "lchown", "lutimes", "rm", "truncate", "utimes"]);
 const WRITES = new Set([...OPENS, ...TAKES, ...CREATES, ...REMOVES, ...CHANGES]);
-const TELLS = new Set(["glob", "mkdir", "mkdtemp", "readlink", "realpath"]); // paths
+const TELLS = new Set(["mkdir", "mkdtemp", "readlink", "realpath"]); // paths
 const KEEPS = /^(un)?watch|^exists$/; // the function that it is given, or calls it without an error
-const OPENS_BY_ITSELF = /^create(Read|Write)Stream$/;
+const CALLS_OTHERS = /^(create(Read|Write)Stream|glob(Sync)?)$/; // of these functions
 
 const { O_ACCMODE = 3, O_CREAT, O_EXCL, COPYFILE_EXCL } = fs.constants;
 const { existsSync, lstatSync, realpathSync, statSync } = fs;
@@ -48,6 +48,7 @@ const places = {};
 // Real folders, also when they lie below one of AWS's names: the machine's temporary folder often is /tmp.
 const known = [];
 let databases = false;
+let movedInAt = 0;
 
 const below = (name, folder) => name === folder || name.startsWith(`${folder}/`);
 
@@ -55,9 +56,17 @@ const below = (name, folder) => name === folder || name.startsWith(`${folder}/`)
 function place(text) {
   if (!/^(\/|\.\.)/.test(text)) return undefined;
   const name = path.posix.normalize(text.startsWith("/") ? text : `${shown(process.cwd())}/${text}`);
-  if (known.some((folder) => below(name, folder))) return undefined;
-  const folder = Object.keys(places).find((each) => below(name, each));
-  return folder && [places[folder], name.slice(folder.length)];
+  const folderOf = (each) => Object.keys(places).find((folder) => below(each, folder));
+  if (known.some((folder) => below(name, folder))) return name !== text && folderOf(text) ? ["", name] : undefined;
+  const folder = folderOf(name);
+  const found = folder && [places[folder], name.slice(folder.length)];
+  return folder === TMP && !isThere(found.join("")) && isOwn(name) ? undefined : found;
+}
+
+/** Whether native code of this function has made something there: its user has, since it moved in. */
+function isOwn(file) {
+  const status = statSync(file, { throwIfNoEntry: false });
+  return status !== undefined && status.uid === process.getuid() && status.ctimeMs >= movedInAt;
 }
 
 /** The real path for one of AWS's; anything else as it is. */
@@ -101,7 +110,12 @@ function textOf(name) {
   return name instanceof URL && name.protocol === "file:" ? decodeURIComponent(name.pathname) : undefined;
 }
 
-const isWritable = (file) => [places[TMP], ...DEVICES].some((folder) => below(file, folder));
+/** Whether AWS lets a function write there; the machine's `/tmp` is for what native code has left in it. */
+function isWritable(file) {
+  if ([places[TMP], ...DEVICES].some((folder) => below(file, folder))) return true;
+  return below(file, TMP) && !known.some((folder) => below(file, folder));
+}
+
 const isFolder = (file) => statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 /** Where links lead that a file is opened by. */
@@ -167,6 +181,7 @@ function refusal(call, words) {
     return (!isThere(file) && code) || undefined;
   }
   if (REMOVES.has(call)) return inFolder(file) ? "EROFS" : undefined;
+  if (call === "rm" && isFolder(file) && !words[1]?.recursive) return undefined;
   return CHANGES.has(call) && isThere(file) ? "EROFS" : undefined;
 }
 
@@ -185,7 +200,7 @@ function reword(error, told, code) {
   }
   if (typeof stack !== "string") return error;
   const lines = stack.replace(message, () => error.message).split("\n");
-  error.stack = lines.filter((line) => !line.includes(__filename)).join("\n");
+  error.stack = lines.filter((line) => !/^\s+at /.test(line) || !line.includes(__filename)).join("\n");
   return error;
 }
 
@@ -207,6 +222,7 @@ function standIn(library, name, given) {
   const instead = function (...words) {
     const told = new Map();
     const code = writes ? refusal(call, words.slice(0, 3)) : undefined;
+    const removal = call === "rm" && code && (isFolder(real(words[0])) ? "rmdir" : "unlink");
     for (let at = 0; at < paths; at += 1) {
       const found = code && at === written ? NOWHERE : real(words[at]);
       if (found !== words[at]) told.set(String(found), textOf(words[at]));
@@ -214,12 +230,14 @@ function standIn(library, name, given) {
     }
     const tells = told.size > 0 && (TELLS.has(call) || words[1]?.withFileTypes);
     const answer = (result) => (tells ? shown(result) : result);
-    const callback = library === fs && call === name && !KEEPS.test(name) && words.at(-1);
+    const callback = library === fs && call === name && !KEEPS.test(name) && told.size > 0 && words.at(-1);
     if (typeof callback === "function") {
-      words[words.length - 1] = (error, ...results) => callback(reword(error, told, code), ...results.map(answer));
+      // At once, but without a frame of this file.
+      words[words.length - 1] = (error, ...results) =>
+        process.nextTick(callback, reword(error, told, code), ...results.map(answer));
     }
     // `rm` may be content with what is not there, and `mkdir` may try for ever to make it.
-    const carryOut = code && call === "rm" ? library[name.replace("rm", "unlink")] : given;
+    const carryOut = removal ? library[name.replace("rm", removal)] : given;
     if (carryOut !== given) words = [NOWHERE, words.at(-1)];
     if (code && words[1]?.recursive) words[1] = { ...words[1], recursive: false };
     try {
@@ -243,7 +261,7 @@ function standInForFiles() {
   );
   for (const library of [fs, fs.promises]) {
     for (const [name, given] of Object.entries(library)) {
-      if (typeof given !== "function" || !/^[a-z]/.test(name) || OPENS_BY_ITSELF.test(name)) continue;
+      if (typeof given !== "function" || !/^[a-z]/.test(name) || CALLS_OTHERS.test(name)) continue;
       library[name] = standIn(library, name, given);
       if (given.native) library[name].native = standIn(library, name, given.native);
     }
@@ -282,6 +300,8 @@ function standInForDatabases() {
       super(real(file), ...rest);
     }
   };
+  const { backup } = sqlite;
+  if (backup) sqlite.backup = (database, file, ...rest) => backup(database, real(file), ...rest);
   Module.syncBuiltinESMExports();
 }
 
@@ -314,13 +334,18 @@ exports.resolve = (name, context, next) => {
 };
 
 function standInForModules() {
-  const { createRequire, _nodeModulePaths, _resolveFilename } = Module;
-  Module._nodeModulePaths = (folder) => _nodeModulePaths.call(Module, shown(folder)).map(real);
-  Module._resolveFilename = function (name, parent, isMain, options) {
-    const where = options?.paths ? { ...options, paths: options.paths.map(real) } : options;
-    return withoutOwnFrames(() => _resolveFilename.call(this, real(name), parent, isMain, where));
-  };
+  const { createRequire, _findPath, _nodeModulePaths } = Module;
+  Module._nodeModulePaths = (folder) => _nodeModulePaths.call(Module, shown(path.resolve(folder))).map(real);
+  // A relative name is relative to a module, and not to the working directory.
+  const absolute = (name) => (typeof name === "string" && !path.isAbsolute(name) ? name : real(name));
+  Module._findPath = (name, paths, ...rest) => _findPath.call(Module, absolute(name), paths?.map(real), ...rest);
   Module.createRequire = (name) => createRequire(real(name));
+  const { enableCompileCache, findPackageJSON, register } = Module;
+  const module = (name) => (/^(\/|file:)/.test(name) ? realModule(String(name)) : name);
+  Module.register = (name, ...rest) => register(module(name), ...rest);
+  Module.findPackageJSON &&= (name, base) => findPackageJSON(absolute(name), module(base));
+  Module.enableCompileCache &&= (directory) => enableCompileCache(real(directory));
+  if (workerThreads.isInternalThread) return; // of hooks that are registered: these ask the others
   if (Module.registerHooks) {
     Module.registerHooks({ resolve: exports.resolve });
     return;
@@ -387,13 +412,20 @@ exports.translate = (given) => {
 
 /**
  * Put these in place of what Node.js has.
- * @param {{places: Record<string, string>, user: string, preload: string}} config The real folder for each of AWS's,
- *   the name that the user has on AWS, and the file that calls this.
+ * @param {{places: Record<string, string>, user: string, preload: string, variables: Record<string, string[]>}} config
+ *   The real folder for each of AWS's, the name that the user has on AWS, the file that calls this, and the variables
+ *   that programs have otherwise: theirs, and the function's.
  */
 exports.moveIn = (config) => {
   const folders = [...Object.values(config.places), path.dirname(config.places[TMP]), __dirname];
   const linked = folders.filter(existsSync).map((folder) => realpathSync(folder));
+  movedInAt = Date.now();
   exports.translate({ places: config.places, known: [...folders, ...linked] });
+  for (const [name, [theirs, own]] of Object.entries(config.variables)) {
+    if (process.env[name] !== theirs) continue;
+    if (own === null) delete process.env[name];
+    else process.env[name] = own;
+  }
   const option = `--require=${JSON.stringify(config.preload)}`;
   const theirs = process.env.NODE_OPTIONS?.replace(option, "").trim();
   if (theirs) process.env.NODE_OPTIONS = theirs;
