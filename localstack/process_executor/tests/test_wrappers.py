@@ -209,3 +209,16 @@ def test_wrapper_of_nodejs_adds_options_before_the_last_argument(run):
     assert run({"AWS_LAMBDA_EXEC_WRAPPER": "/opt/node-options"}, source=files, **runtime).json == [
         *("wrapped", ["/var/lang/bin/node", "/var/runtime/index.mjs"]),
     ]
+
+
+def test_script_of_a_custom_runtime_names_awss_folders(cloud, layer):
+    """Its own and those of the layer."""
+    script = """#!/bin/sh
+cp /var/task/words /tmp/words
+cat /tmp/words /opt/words.txt "$(dirname "$0")/words"
+echo; exit 3
+"""
+    runtime = {"Runtime": "provided.al2023", "Handler": "any", "Layers": [layer]}
+    answer = cloud.invoke(cloud.deploy({"bootstrap": script, "words": "in the zip, "}, **runtime))
+    assert answer.json["errorMessage"].endswith("exit status 3")
+    assert "in the zip, in the layerin the zip, \n" in answer.log

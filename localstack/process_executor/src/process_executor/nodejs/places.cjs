@@ -274,6 +274,8 @@ function standInForFiles() {
     const given = library[name];
     library[name] = (file, ...rest) => given.call(library, real(file), ...rest);
   }
+  const { dlopen } = process;
+  process.dlopen = (module, file, ...rest) => dlopen.call(process, module, real(file), ...rest);
   const { Pipe } = process.binding("pipe_wrap");
   const { bind, connect } = Pipe.prototype;
   Pipe.prototype.bind = function (name, ...rest) {
