@@ -157,6 +157,15 @@ def test_log_of_localstack_tells_start_stop_and_failure(cloud):
     assert "is gone" in lines[2]
 
 
+def test_log_of_localstack_tells_of_extensions(cloud):
+    """There is no Extensions API, and a layer may need it."""
+    content = {"ZipFile": zipped({"extensions/agent": "#!/bin/sh\n"})}
+    arn = cloud.awslambda.publish_layer_version(LayerName="agent", Content=content)["LayerVersionArn"]
+    name = cloud.deploy("def handler(event, context): return 'served'\n", Layers=[arn])
+    assert cloud.invoke(name).json == "served"
+    assert any(f"{name}: the extensions of its layers are not run" in line for line in cloud.output)
+
+
 def test_log_of_localstack_tells_the_isolation(cloud):
     """Which level was reached is said once, when the first function of a runtime needs it."""
     cloud.run("def handler(event, context): pass")

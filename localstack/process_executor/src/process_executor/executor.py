@@ -180,6 +180,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             opt_dir=opt_folder(function.layers),
             tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
         )
+        if paths.opt_dir and (paths.opt_dir / "extensions").is_dir():
+            LOG.warning("%s: the extensions of its layers are not run", version.id.function_name)
         variables = environment_variables(env_vars, runtime)
         paths.write_programs(variables, hot_reloading=function.code.is_hot_reloading())
         logging_config = function.logging_config or {}

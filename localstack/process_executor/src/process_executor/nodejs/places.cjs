@@ -63,9 +63,22 @@ function place(text) {
   return folder === TMP && !isThere(found.join("")) && isOwn(name) ? undefined : found;
 }
 
+/** What is known of a file; undefined if it is not there, or the kernel does not tell. */
+function statusOf(file, look = statSync) {
+  try {
+    return look(file, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether something is there, be it a link to nowhere. */
+const isThere = (file) => statusOf(file, lstatSync) !== undefined;
+const isFolder = (file) => statusOf(file)?.isDirectory() ?? false;
+
 /** Whether native code of this function has made something there: its user has, since it moved in. */
 function isOwn(file) {
-  const status = statSync(file, { throwIfNoEntry: false });
+  const status = statusOf(file);
   return status !== undefined && status.uid === process.getuid() && status.ctimeMs >= movedInAt;
 }
 
@@ -116,23 +129,12 @@ function isWritable(file) {
   return below(file, TMP) && !known.some((folder) => below(file, folder));
 }
 
-const isFolder = (file) => statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
-
 /** Where links lead that a file is opened by. */
 function followed(file) {
   try {
     return realpathSync.native(file);
   } catch {
     return path.resolve(file);
-  }
-}
-
-/** Whether something is there, be it a link to nowhere. */
-function isThere(file) {
-  try {
-    return lstatSync(file, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return false; // the kernel tells why
   }
 }
 
@@ -361,7 +363,7 @@ function standInForModules() {
 
 function standInForThreads(preload) {
   workerThreads.Worker = class Worker extends workerThreads.Worker {
-    constructor(file, options) {
+    constructor(file, options = {}) {
       const given = options?.execArgv;
       // With either of these a thread does not inherit what this one was started with.
       const anew = given || (typeof options?.env === "object" && options.env);
@@ -421,7 +423,7 @@ exports.translate = (given) => {
 exports.moveIn = (config) => {
   const folders = [...Object.values(config.places), path.dirname(config.places[TMP]), __dirname];
   const linked = folders.filter(existsSync).map((folder) => realpathSync(folder));
-  movedInAt = Date.now();
+  movedInAt = statSync(config.preload).ctimeMs; // also for threads and programs
   exports.translate({ places: config.places, known: [...folders, ...linked] });
   for (const [name, [theirs, own]] of Object.entries(config.variables)) {
     if (process.env[name] !== theirs) continue;
