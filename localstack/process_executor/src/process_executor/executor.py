@@ -183,7 +183,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         if paths.opt_dir and (paths.opt_dir / "extensions").is_dir():
             LOG.warning("%s: the extensions of its layers are not run", version.id.function_name)
         variables = environment_variables(env_vars, runtime)
-        paths.write_programs(variables, hot_reloading=function.code.is_hot_reloading())
+        executed = runtime.node is not None or (runtime.is_python and needs_fresh_interpreter(variables))
+        paths.write_programs(variables, executed=executed, hot_reloading=function.code.is_hot_reloading())
         logging_config = function.logging_config or {}
         lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
         threshold = logging_config.get("SystemLogLevel") or "INFO"
@@ -208,7 +209,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 tmp_mb=function.ephemeral_storage.size,
                 debug_port=self._debug_port,
                 must_read=paths.must_read(),
-                places=paths.places(),
+                places=paths.places,
                 limits=nursery_program.LIMITS
                 if staged
                 else nursery_program.LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
@@ -284,6 +285,11 @@ def initialization(function_version: FunctionVersion, given: str) -> str:
     return "snap-start" if snap_start.get("OptimizationStatus") == "On" else given
 
 
+def needs_fresh_interpreter(variables: dict[str, str]) -> bool:
+    """Whether a Python function cannot go on in the interpreter that was forked."""
+    return bool(variables.get("AWS_LAMBDA_EXEC_WRAPPER")) or any(map(PYTHON_VARIABLE.fullmatch, variables))
+
+
 def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_port: int) -> tuple[list[str] | None, str]:
     """What to execute, and its name for error messages; nothing for going on in the interpreter that was forked.
 
@@ -294,7 +300,7 @@ def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_por
     """
     wrapper = variables.get("AWS_LAMBDA_EXEC_WRAPPER")
     wrapped = [paths.program(wrapper)] if wrapper else []
-    places = paths.places()
+    places = paths.places
     if runtime.node:
         debug = [f"--inspect=127.0.0.1:{debug_port}"] if debug_port else []
         flags = node_flags(int(variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]))
@@ -306,7 +312,7 @@ def program(runtime: Runtime, variables: dict[str, str], paths: Paths, debug_por
                 return [paths.program(f"{shown}/bootstrap")], f"{shown}/bootstrap"
         text = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
         raise CannotStart(Failure("Runtime.InvalidEntrypoint", text))
-    if wrapper or any(map(PYTHON_VARIABLE.fullmatch, variables)):
+    if needs_fresh_interpreter(variables):
         python = f"/var/lang/bin/python{runtime.version}" if paths.staged else str(runtime.python)
         return [*wrapped, python, real_path(runtimes.SHOWN_BOOTSTRAP, places)], ""
     return None, ""

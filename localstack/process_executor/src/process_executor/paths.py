@@ -11,12 +11,14 @@ from process_executor import nursery, places, runtimes
 from process_executor.runtimes import Runtime
 
 TASK_ROOT = "/var/task"
-# What programs are told the real folders of; /var/lang may be the machine's /usr.
-TOLD = (TASK_ROOT, "/opt", "/tmp")  # noqa: S108  # the function's own
 
 
 class Paths:
-    """Where a function finds its folders: at AWS's places in a mount namespace, else at their real ones."""
+    """Where a function finds its folders: at AWS's places in a mount namespace, else at their real ones.
+
+    Attributes:
+        places: the real folder for each of AWS's, where they differ.
+    """
 
     def __init__(self, *, runtime: Runtime, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None) -> None:
         self.runtime = runtime
@@ -25,6 +27,7 @@ class Paths:
         self.tmp_dir = tmp_dir
         self.staged = tmp_dir is None
         self.task = TASK_ROOT if self.staged else str(task_dir)
+        self.places = {} if self.staged else self._places()
         self._shown = list(self._real_and_shown())
 
     def rewrite(self, data: bytes) -> bytes:
@@ -38,12 +41,12 @@ class Paths:
             return
         yield os.fsencode(self.task_dir), TASK_ROOT.encode()
         yield os.fsencode(str(self.tmp_dir)), b"/tmp"
-        yield os.fsencode(self.places()["/opt"]), b"/opt"
+        yield os.fsencode(self.places["/opt"]), b"/opt"
         yield os.fsencode(self.beside("bin")), b"/var/lang/bin"
         yield os.fsencode(self.beside("bootstrap.py")), runtimes.SHOWN_BOOTSTRAP.encode()
         if self.runtime.node:  # before the runtime's folder, in which it may be
             yield os.fsencode(self.runtime.node), b"/var/lang/bin/node"
-            yield os.fsencode(self.places()["/var/runtime"]), b"/var/runtime"
+            yield os.fsencode(self.places["/var/runtime"]), b"/var/runtime"
         for shown, real in self.runtime.folders().items():
             if shown != "/var/lang":  # which may be /usr
                 yield os.fsencode(real), shown.encode()
@@ -78,8 +81,8 @@ class Paths:
 
     def told(self, variable: str) -> str:
         """A program's variable with the real folders for AWS's, also in a list of them."""
-        places = {shown: real for shown, real in self.places().items() if shown in TOLD}
-        return ":".join(real_path(path, places) for path in variable.split(":"))
+        told = {shown: real for shown, real in self.places.items() if shown in places.TOLD_PROGRAMS}
+        return ":".join(real_path(path, told) for path in variable.split(":"))
 
     def changed(self, variables: dict[str, str]) -> dict[str, tuple[str, str | None]]:
         """The variables that only programs have with real folders: theirs and the function's, None for none."""
@@ -91,10 +94,7 @@ class Paths:
             if name not in kept and value != variables.get(name)
         }
 
-    def places(self) -> dict[str, str]:
-        """The real folder for each of AWS's, where they differ."""
-        if self.staged:
-            return {}
+    def _places(self) -> dict[str, str]:
         opt = self.opt_dir or self.beside("opt")
         found = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         found[nursery.ENTRYPOINT] = str(self.beside("entrypoint"))
@@ -112,11 +112,11 @@ class Paths:
             raise AssertionError("with a mount namespace /tmp is the nursery's")
         return self.tmp_dir.parent / name
 
-    def write_programs(self, variables: dict[str, str], *, hot_reloading: bool) -> None:
-        """Where there is no mount namespace, write what the interpreter runs first."""
-        if self.staged:
+    def write_programs(self, variables: dict[str, str], *, executed: bool, hot_reloading: bool) -> None:
+        """Where there is no mount namespace, write what an interpreter that is executed runs first."""
+        if self.staged or not executed:
             return
-        known = {"places": self.places(), "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
+        known = {"places": self.places, "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
         if self.runtime.is_python:
             known |= {"others": self.must_read(), "limits": nursery.SHOWN_LIMITS}
             nursery.write(str(self.beside("bootstrap.json")), json.dumps(known), 0o644)
@@ -144,7 +144,7 @@ class Paths:
 
     def real_list(self, paths: str) -> str:
         """A variable with real paths, as the function finds them."""
-        return ":".join(real_path(path, self.places()) for path in paths.split(":"))
+        return ":".join(real_path(path, self.places) for path in paths.split(":"))
 
     def program(self, path: str) -> str:
         """What to execute for one of AWS's paths.
@@ -154,12 +154,12 @@ class Paths:
         """
         if self.staged:
             return path
-        real = Path(real_path(os.path.normpath(path), self.places()))
+        real = Path(real_path(os.path.normpath(path), self.places))
         try:
             text = real.read_bytes().decode(errors="surrogateescape") if os.access(real, os.X_OK) else ""
         except OSError:
             text = ""  # whoever executes it is told why
-        found = places.NAMED.sub(lambda match: real_path(match[0], self.places()), text)
+        found = places.NAMED.sub(lambda match: real_path(match[0], self.places), text)
         if not text.startswith("#!") or found == text:
             return str(real)
         folder = self.beside("scripts")
@@ -179,7 +179,7 @@ class Paths:
             return []
         layers = [f"/opt/python/lib/python{self.runtime.version}/site-packages", "/opt/python"]
         own = [TASK_ROOT, *([] if "PYTHONPATH" in variables else layers)]
-        return [real_path(path, self.places()) for path in own]
+        return [real_path(path, self.places) for path in own]
 
     def sys_path(self, variables: dict[str, str]) -> list[str]:
         """What is between these and the standard library."""
