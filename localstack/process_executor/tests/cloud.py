@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,11 +12,13 @@ import tempfile
 import textwrap
 import threading
 import time
+import urllib.error
 import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +224,26 @@ def eventually[T](read: Callable[[], T], until: Callable[[T], bool], timeout_s: 
             raise AssertionError(f"still not, after {timeout_s} s: {value!r}")
         pause.wait(0.02)
     return value
+
+
+def function_url(cloud: Cloud, name: str, auth_type: str = "NONE", **arguments: Any) -> str:
+    """Make a function's URL."""
+    made = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType=auth_type, **arguments)
+    return made["FunctionUrl"]
+
+
+def permit_url(cloud: Cloud, name: str, **arguments: Any) -> None:
+    """Let everybody call a function's URL."""
+    statement = {"StatementId": "url", "Action": "lambda:InvokeFunctionUrl", "Principal": "*"}
+    cloud.awslambda.add_permission(FunctionName=name, **statement | {"FunctionUrlAuthType": "NONE"} | arguments)
+
+
+def fetch_url(cloud: Cloud, url: str, path: str = "/", **request: Any) -> tuple[int, Message, bytes]:
+    """Call a function URL; status, headers and body."""
+    headers = {"Host": re.sub("https?://", "", url).rstrip("/")} | request.pop("headers", {})
+    asked = urllib.request.Request(f"http://127.0.0.1:{cloud.port}{path}", headers=headers, **request)
+    try:
+        with urllib.request.urlopen(asked) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.headers, answer.read()

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from cloud import RUNTIMES, free_port, zipped
+from cloud import RUNTIMES, fetch_url, free_port, function_url, permit_url, zipped
 
 RUNTIME = "nodejs22.x"
 HANDLER = {"Handler": "index.handler", "MemorySize": 256}
@@ -115,6 +115,30 @@ def test_every_kind_of_handler_answers(cloud, deploy, files):
     event = {"text": "ä 🥳 \u2028", "number": 1.5}
     assert cloud.invoke(name, event).json == [event, name]
     assert cloud.invoke(name, event).json == [event, name]
+
+
+STREAMED = "exports.handler = awslambda.streamifyResponse(async (event, stream) => {{ {} stream.end(); }});"
+WITH_HEAD = """\
+stream = awslambda.HttpResponseStream.from(stream, {statusCode: 201, headers: {"x-mine": "m"}, cookies: ["a=1"]});
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("stream.write('Hello, '); stream.write('world!');", (200, None, None, b"Hello, world!")),
+        ("stream.write(Buffer.from([255, 0, 254]));", (200, None, None, b"\xff\0\xfe")),
+        (WITH_HEAD + "stream.write('made');", (201, "m", "a=1", b"made")),
+        (WITH_HEAD + "stream.write(Buffer.from([255, 0, 254]));", (201, "m", "a=1", b"\xff\0\xfe")),
+    ],
+    ids=["text", "bytes", "head", "head and bytes"],
+)
+def test_function_url_answers_with_what_was_streamed(cloud, deploy, source, expected):
+    """Whole, once the stream has ended; what stands before the body is its status, headers and cookies."""
+    name = deploy(STREAMED.format(source))
+    permit_url(cloud, name)
+    status, headers, body = fetch_url(cloud, function_url(cloud, name, InvokeMode="RESPONSE_STREAM"))
+    assert (status, headers["x-mine"], headers["Set-Cookie"], body) == expected
 
 
 def test_error_of_a_handler_is_told_with_its_stack(run):

@@ -3,13 +3,11 @@
 import base64
 import json
 import re
-import urllib.error
-import urllib.request
 import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from cloud import eventually
+from cloud import eventually, fetch_url, function_url, permit_url
 
 ECHO = "def handler(event, context): return event\n"
 PRINT = "import json\ndef handler(event, context): print(json.dumps(event))\n"
@@ -65,29 +63,6 @@ def fetch(cloud):
         return fetch_url(cloud, function_url(cloud, name), path, **request)
 
     return call
-
-
-def function_url(cloud, name, auth_type="NONE", **qualifier):
-    """Make a function's URL."""
-    made = cloud.awslambda.create_function_url_config(FunctionName=name, AuthType=auth_type, **qualifier)
-    return made["FunctionUrl"]
-
-
-def permit_url(cloud, name, **arguments):
-    """Let everybody call a function's URL."""
-    statement = {"StatementId": "url", "Action": "lambda:InvokeFunctionUrl", "Principal": "*"}
-    cloud.awslambda.add_permission(FunctionName=name, **statement | {"FunctionUrlAuthType": "NONE"} | arguments)
-
-
-def fetch_url(cloud, url, path="/", **request):
-    """Call a function URL; status, headers and body."""
-    headers = {"Host": re.sub("https?://", "", url).rstrip("/")} | request.pop("headers", {})
-    asked = urllib.request.Request(f"http://127.0.0.1:{cloud.port}{path}", headers=headers, **request)
-    try:
-        with urllib.request.urlopen(asked) as answer:
-            return answer.status, answer.headers, answer.read()
-    except urllib.error.HTTPError as answer:
-        return answer.code, answer.headers, answer.read()
 
 
 def test_function_url_hands_the_request_over(cloud, fetch):

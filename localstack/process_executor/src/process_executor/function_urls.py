@@ -3,9 +3,11 @@
 Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html and urls-invocation.html beside it.
 """
 
+import base64
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from localstack.http import Response
@@ -28,6 +30,8 @@ KNOWN = (
 BOTH = 2  # of the permissions, as a setting
 WARNED: set[str] = set()  # of URLs
 SIGNED_BY = "AWS4-HMAC-SHA256"
+BODY_FOLLOWS = bytes(8)  # in a streamed answer, behind its status and headers
+BYTES: dict[str, Any] = {"statusCode": 200, "headers": {"Content-Type": "application/octet-stream"}}
 FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see:"
     " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
@@ -60,8 +64,9 @@ def complete() -> None:
 
     @patch(urlrouter.lambda_result_to_response)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _response(call: Callable[..., Any], result: Any) -> Any:
-        response = call(result)
-        for cookie in cookies(result.payload):
+        payload = collected(result.payload)
+        response = call(replace(result, payload=payload))
+        for cookie in cookies(payload):
             response.headers.add("Set-Cookie", cookie)
         return response
 
@@ -102,6 +107,27 @@ def allows(statement: dict[str, Any], action: str) -> bool:
         and statement["Action"] in (action, "lambda:*", "*")
         and all(condition in KNOWN for condition in conditions)
     )
+
+
+def collected(payload: bytes) -> bytes:
+    """A streamed answer that has a head or is no text in payload format 2.0; others as they are."""
+    head, found, body = payload.partition(BODY_FOLLOWS)
+    if found and head.startswith(b"{"):
+        fields = {"statusCode": 200} | json.loads(head)
+    elif is_text(payload):
+        return payload
+    else:
+        fields, body = BYTES, payload
+    return json.dumps(fields | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}).encode()
+
+
+def is_text(payload: bytes) -> bool:
+    """Whether it is UTF-8."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def cookies(payload: bytes) -> list[str]:
