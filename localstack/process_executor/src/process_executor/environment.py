@@ -16,11 +16,16 @@ from process_executor.invocations import Failure, Invocation, Outcome
 from process_executor.logs import Ending, Measures
 from process_executor.plan import CannotStart, Plan
 from process_executor.process import Process
+from process_executor.processor import Share, share_of
 
 LOG = logging.getLogger(__name__)
 
 # After the answer the runtime polls for the next invocation; what it writes until then belongs to this one.
 SETTLE_S = 0.1
+# Of processor time: a repeated initialization that is short is not slowed down.
+FREE_S = 0.25
+# Levels of the setting: what has AWS's share of a processor.
+REPEATED, ALWAYS = 1, 2
 
 
 class Stopped(Exception):
@@ -48,6 +53,7 @@ class Environment:
         self._process: Process | None = None
         self._events: list[str] = []
         self._init_ms: float | None = None
+        self._init_failed = False
         self._last_peak_mb = 0
         self._signature = ""
 
@@ -142,6 +148,7 @@ class Environment:
             failure = self._start_process(begin + timeout_s)
         except CannotStart as problem:
             failure = problem.failure
+        self._init_failed = failure is not None
         self._init_ms = (time.monotonic() - begin) * 1000
         if failure is None:
             self.state = "idle"
@@ -154,15 +161,15 @@ class Environment:
 
     def _start_process(self, deadline: float) -> Failure | None:
         process = self._process = Process(self.plan)
-        self._drive(process, lambda: process.ready or process.exited, deadline)
+        self._drive(process, lambda: process.ready or process.exited, deadline, self._init_share())
         self._events += process.take_events()
         self._raise_if_stopped()
         return self._init_verdict(process)
 
-    def _drive(self, process: Process, until: Callable[[], bool], deadline: float) -> None:
+    def _drive(self, process: Process, until: Callable[[], bool], deadline: float, share: Share | None) -> None:
         """Drive until something happens or time is up; while somebody debugs, it never is."""
         while True:
-            process.drive(until, deadline, self._memory_limit_mb())
+            process.drive(until, deadline, self._memory_limit_mb(), share)
             if until() or not self.plan.debug_port or not debugging.attached(self.plan.debug_port):
                 return
             deadline = time.monotonic() + 1
@@ -203,7 +210,7 @@ class Environment:
         process.go_on()
         deadline_ms = int((time.time() + invocation.deadline - time.monotonic()) * 1000)
         process.hand_out(invocation, headers | {"Lambda-Runtime-Deadline-Ms": str(deadline_ms)}, payload)
-        self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline)
+        self._drive(process, lambda: invocation.answered or process.exited, invocation.deadline, self._share())
         if not invocation.answered:
             self._raise_if_stopped()
             if process.exited or process.out_of_memory:
@@ -215,7 +222,7 @@ class Environment:
             self._discard_process()
             return
         settled = min(time.monotonic() + SETTLE_S, invocation.deadline)
-        process.drive(lambda: process.ready or process.exited, settled, None)
+        process.drive(lambda: process.ready or process.exited, settled)
         if process.exited:
             self._discard_process()
 
@@ -251,6 +258,19 @@ class Environment:
     def _memory_limit_mb(self) -> int | None:
         return self.plan.memory_mb if self.plan.enforce_memory else None
 
+    def _share(self) -> Share | None:
+        """Of a processor, in an invocation."""
+        limited = self.plan.cpu_share >= ALWAYS and not self.plan.debug_port
+        return Share(share_of(self.plan.memory_mb)) if limited else None
+
+    def _init_share(self) -> Share | None:
+        """Of a processor, in an initialization: all, but for one that is repeated in an invocation."""
+        if not self.invocations:
+            return None
+        if self._init_failed and self.plan.cpu_share == REPEATED and not self.plan.debug_port:
+            return Share(share_of(self.plan.memory_mb), FREE_S)
+        return self._share()
+
     def _log(self, lines: list[str]) -> None:
         """Add the platform's own lines."""
         events = [line + "\n" for line in lines]
@@ -269,7 +289,7 @@ class Environment:
         process = self._process
         if process is None:
             return
-        process.drive(lambda: True, 0, None)
+        process.drive(lambda: True, 0)
         self._events += process.take_events()
         if process.exited:
             LOG.info("%s: its process ended while idle", self)

@@ -230,6 +230,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             live=LIVE.write,
             tmp_dir=paths.tmp_dir,
             enforce_memory=settings().memory_limit,
+            cpu_share=settings().cpu_share,
             init_timeout_s=settings().init_timeout_s,
             signature=self._signature(paths),
             debug_port=self._debug_port,

@@ -34,6 +34,7 @@ class Plan:
     live: Callable[[str, list[str]], None]
     tmp_dir: Path | None
     enforce_memory: bool
+    cpu_share: int
     init_timeout_s: float
     signature: Callable[[], str] | None
     debug_port: int

@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from process_executor import memory, runtime_api
+from process_executor import memory, processor, runtime_api
 from process_executor.invocations import Failure, Invocation
 from process_executor.logs import Output
 from process_executor.plan import Plan
+from process_executor.processor import Share, send_signal
 from process_executor.runtime_api import VERSION, Connection, Request
 from process_executor.spawner import receive_status
 
@@ -95,13 +96,22 @@ class Process:
 
     # --- Driving ---------------------------------------------------------------------------------------------------
 
-    def drive(self, until: Callable[[], bool], deadline: float, memory_limit_mb: int | None) -> None:
-        """Handle events until ``until`` holds or the deadline (monotonic) has passed; at least those already there."""
-        with memory.Checks(memory_limit_mb) as check:
+    def drive(
+        self,
+        until: Callable[[], bool],
+        deadline: float,
+        memory_limit_mb: int | None = None,
+        share: Share | None = None,
+    ) -> None:
+        """Handle events until ``until`` holds or the deadline (monotonic) has passed; at least those already there.
+
+        Meanwhile it may use this much memory, and this share of a processor; None for all there is.
+        """
+        with memory.Checks(memory_limit_mb) as check, processor.Brake(share, self.pid) as brake:
             while True:
                 now = time.monotonic()
                 last = until() or now >= deadline
-                wait = 0.0 if last else max(0.0, min(deadline, check.due) - now)
+                wait = 0.0 if last else max(0.0, min(deadline, check.due, brake.due) - now)
                 for fd, _ in self.poll.poll(wait):
                     self._handle(fd)
                 if last:
@@ -109,6 +119,7 @@ class Process:
                 if check.exceeded(self._resident_mb):
                     self.out_of_memory = True
                     self.kill()
+                brake.apply(self.pid)
 
     def _resident_mb(self, limit_mb: int) -> int:
         pids = memory.descendants(self.pid)
@@ -374,10 +385,3 @@ class Process:
         self.status.close()
         os.close(self.log_fd)
         self.poll.close()
-
-
-def send_signal(pids: list[int], number: int) -> None:
-    """Send it to all that are still there."""
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            os.kill(pid, number)

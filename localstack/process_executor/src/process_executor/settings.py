@@ -26,6 +26,8 @@ class Settings:
         init_timeout_s: how long AWS waits for a function's initialization.
         pool_size: how many environments of a runtime are forked ahead and wait for their function.
         memory_limit: whether the function's memory size is enforced.
+        cpu_share: what has AWS's share of a processor: 0 for nothing, 1 for initializations that have failed and are
+            repeated in an invocation, 2 for all that happens in invocations.
         url_permissions: which ones function URLs ask for: 0 for none, 1 to be called, 2 to invoke the function, too.
         log_file: where function output is written live, for ``make logs S=lambda``; empty for nowhere.
         debug_port: where the first function's ``debugpy`` listens, the next one's at the next port; 0 for off.
@@ -39,6 +41,7 @@ class Settings:
     init_timeout_s: float = 10.0
     pool_size: int = 2
     memory_limit: bool = True
+    cpu_share: int = 1
     url_permissions: int = 1
     log_file: Path | None = None
     debug_port: int = 0
@@ -61,6 +64,7 @@ class Settings:
             init_timeout_s=number("PROCESS_EXECUTOR_INIT_TIMEOUT_S", environment, 10),
             pool_size=number("PROCESS_EXECUTOR_POOL_SIZE", environment, 2),
             memory_limit=environment.get("PROCESS_EXECUTOR_MEMORY_LIMIT", "1") != "0",
+            cpu_share=number("PROCESS_EXECUTOR_CPU_SHARE", environment, 1),
             url_permissions=number("PROCESS_EXECUTOR_URL_PERMISSIONS", environment, 1),
             log_file=Path(log_file).absolute() if log_file else None,
             debug_port=number("PROCESS_EXECUTOR_DEBUG_PORT", environment, 0),

@@ -1,0 +1,73 @@
+"""The share of a processor that AWS gives a function by its memory, and when functions have it here."""
+
+import pytest
+
+SHARE = 128 / 1769
+# What the module does before it fails takes more than the share of five seconds, and much less than ten.
+FAILING = """
+import time
+while time.process_time() < 1:
+    pass
+raise RuntimeError("got there")
+"""
+BUSY = """
+import subprocess, sys, time
+def handler(event, context):
+    begin, used = time.monotonic(), time.process_time()
+    while time.process_time() < used + event:
+        pass
+    return time.monotonic() - begin
+def started(event, context):
+    begin = time.monotonic()
+    program = f"import time\\nwhile time.process_time() < {event}: pass"
+    subprocess.run([sys.executable, "-S", "-c", program], check=True)
+    return time.monotonic() - begin
+"""
+
+
+@pytest.fixture(scope="module")
+def cloud_of_shares(clouds):
+    """Whose functions have AWS's share in every invocation."""
+    return clouds(PROCESS_EXECUTOR_CPU_SHARE="2")
+
+
+def test_initialization_that_is_repeated_in_an_invocation_has_its_share(cloud):
+    """It failed with all of a processor; with the share it does not come that far within the function's timeout."""
+    answer = cloud.run(FAILING, Timeout=5, MemorySize=128)
+    assert answer.json["errorType"] == "Sandbox.Timedout"
+    assert answer.json["errorMessage"].endswith("Error: Task timed out after 5.00 seconds")
+
+
+def test_short_initialization_that_is_repeated_is_not_slowed_down(cloud):
+    """Its own error is told within the shortest timeout."""
+    answer = cloud.run("raise RuntimeError('at once')", Timeout=1, MemorySize=128)
+    assert answer.json["errorMessage"] == "at once"
+
+
+def test_share_can_be_left_out(clouds):
+    """Then a repeated initialization comes as far as the first."""
+    cloud = clouds(PROCESS_EXECUTOR_CPU_SHARE="0")
+    assert cloud.run(FAILING, Timeout=5, MemorySize=128).json["errorMessage"] == "got there"
+
+
+@pytest.mark.parametrize("handler", ["handler", "started"])
+def test_invocation_has_its_share(cloud_of_shares, handler):
+    """Of the function's process and of those it starts, together."""
+    name = cloud_of_shares.deploy(BUSY, Handler=f"app.{handler}", Timeout=30, MemorySize=128)
+    assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
+    assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
+
+
+def test_share_grows_with_the_memory(cloud_of_shares):
+    """What times out with little memory has the time with more."""
+    name = cloud_of_shares.deploy(BUSY, Timeout=2, MemorySize=128)
+    assert cloud_of_shares.invoke(name, 0.3).json["errorType"] == "Sandbox.Timedout"
+    cloud_of_shares.awslambda.update_function_configuration(FunctionName=name, MemorySize=1769)
+    cloud_of_shares.awslambda.get_waiter("function_updated_v2").wait(FunctionName=name)
+    assert cloud_of_shares.invoke(name, 0.3).error is None
+
+
+def test_first_initialization_has_all_of_a_processor(cloud_of_shares):
+    """As on AWS, however little memory there is."""
+    source = "import time\nwhile time.process_time() < 1: pass\ndef handler(event, context): return 'ready'"
+    assert cloud_of_shares.run(source, Timeout=3, MemorySize=128).json == "ready"
