@@ -38,12 +38,7 @@ def run(known: dict[str, Any] | None) -> None:
     """
     places = load(HERE, "places") if known else None
     if places and known:
-        for name, (theirs, own) in known["variables"].items():
-            if os.environ.get(name) == theirs:
-                os.environ.pop(name)
-                os.environ.update({} if own is None else {name: own})
-        places.install()
-        places.move_in(known["places"], known["others"], known["limits"], known["user"])
+        places.settle(known)
     know_localstack()
     find_modules([known["places"][each] for each in OWN] if known else [], places.real if places else str)
     sys.dont_write_bytecode = True
@@ -114,7 +109,7 @@ def load(folder: str, name: str) -> Any:
 
 def main() -> None:
     """Run with what is said beside this file."""
-    beside = os.path.join(HERE, "bootstrap.json")
+    beside = os.path.join(HERE, "places.json")
     known = None
     if os.path.exists(beside):
         with open(beside, encoding="ascii") as file:

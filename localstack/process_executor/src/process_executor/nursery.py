@@ -29,6 +29,7 @@ import errno
 import gc
 import json
 import os
+import re
 import resource
 import runpy
 import select
@@ -87,9 +88,13 @@ SANDBOX_USER = "sbx_user1051"
 ROOM, ROOM_BYTES = "ROOM", 16 << 10
 # No host variables, no user's packages, no site-packages.
 FLAGS = ("-E", "-s", "-S")
+SHOWN_BY_FLAGS = ("ignore_environment", "no_user_site", "no_site")
 PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
-HOST_FOLDERS = ("dev", "proc", "sys", *PROGRAM_FOLDERS)
-OWN_FOLDERS = ("boot", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
+HOST_FOLDERS = ("proc", "sys", *PROGRAM_FOLDERS)
+# There is no /dev/shm on AWS: what shares memory or locks between processes fails there.
+DEVICES = ("full", "null", "ptmx", "pts", "random", "tty", "urandom", "zero")
+DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+OWN_FOLDERS = ("boot", "dev", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
 VAR_FOLDERS = ("task", "runtime", "lang", "tmp")
 # What the runtime client imports, but for its modules that read their environment when they are loaded.
 STANDARD_MODULES = ("concurrent.futures.thread", "decimal", "http.client", "logging", "threading", "traceback")
@@ -221,6 +226,7 @@ def build_root(config: Config) -> None:
             bind(host, root + host)
     for name in (*OWN_FOLDERS, *("var/" + folder for folder in VAR_FOLDERS)):
         os.mkdir(root + "/" + name)
+    make_devices(root + "/dev/")
     tmpfs(root + "/environments", "mode=0700,size=64m")
     write(root + ENTRYPOINT, ENTRYPOINT_TEXT, 0o755)
     for shown, source in config["folders"].items():
@@ -237,6 +243,21 @@ def build_root(config: Config) -> None:
     os.chdir("/")
     if config["level"] == "user-namespaces":
         mount("proc", "/proc", "proc")
+
+
+def make_devices(folder: str) -> None:
+    """Show the devices that functions have."""
+    for name in DEVICES:
+        device = "/dev/" + name
+        if os.path.isdir(device):
+            os.mkdir(folder + name)
+        elif os.path.exists(device):
+            write(folder + name, "", 0o666)
+        else:
+            continue
+        bind(device, folder + name)
+    for name, target in DEVICE_LINKS.items():
+        os.symlink(target, folder + name)
 
 
 # --- An environment: the keeper -------------------------------------------------------------------------------------
@@ -796,6 +817,16 @@ def load_beside(folder: str, name: str) -> Any:
     return module
 
 
+def forget_flags() -> None:
+    """Let ``sys.flags`` be as on AWS: what a function starts (``multiprocessing``, ``subprocess``) takes them over."""
+    names = re.findall(r"(\w+)=", repr(sys.flags))
+    values = id(sys.flags) + tuple.__basicsize__
+    for name in SHOWN_BY_FLAGS:
+        value = ctypes.c_void_p.from_address(values + names.index(name) * ctypes.sizeof(ctypes.c_void_p))
+        if value.value == id(getattr(sys.flags, name)):
+            value.value = id(0)
+
+
 def main() -> None:
     """Serve the orders that come through the control socket of the second argument."""
     global places, bootstrap  # noqa: PLW0603
@@ -810,6 +841,7 @@ def main() -> None:
     site.setquit()  # -S leaves out the host's site-packages, and these with it
     site.setcopyright()
     site.sethelper()
+    forget_flags()
     if not config.get("staged"):
         places = load_beside(here, "places")
         places.install()

@@ -98,6 +98,7 @@ class Paths:
         opt = self.opt_dir or self.beside("opt")
         found = {TASK_ROOT: str(self.task_dir), "/opt": str(opt), "/tmp": str(self.tmp_dir)}  # noqa: S108  # its own
         found[nursery.ENTRYPOINT] = str(self.beside("entrypoint"))
+        found["/dev/shm"] = str(self.beside("nowhere"))  # noqa: S108  # AWS has none
         found |= {shown: str(real) for shown, real in self.runtime.folders().items()}
         if self.runtime.is_python:
             found[runtimes.SHOWN_BOOTSTRAP] = str(self.beside("bootstrap.py"))
@@ -113,17 +114,21 @@ class Paths:
         return self.tmp_dir.parent / name
 
     def write_programs(self, variables: dict[str, str], *, executed: bool, hot_reloading: bool) -> None:
-        """Where there is no mount namespace, write what an interpreter that is executed runs first."""
-        if self.staged or not executed:
+        """Where there is no mount namespace, write what an interpreter that is executed runs first.
+
+        The function's own is, behind a wrapper and for JavaScript; those that a function in Python starts are.
+        """
+        if self.staged:
             return
         known = {"places": self.places, "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
         if self.runtime.is_python:
             known |= {"others": self.must_read(), "limits": nursery.SHOWN_LIMITS}
-            nursery.write(str(self.beside("bootstrap.json")), json.dumps(known), 0o644)
-            for program in (runtimes.BOOTSTRAP, Path(places.__file__)):
-                shutil.copyfile(program, self.beside(program.name))
-                self.beside(program.name).chmod(0o644)
-        elif self.runtime.node:
+            nursery.write(str(self.beside("places.json")), json.dumps(known), 0o644)
+            programs = {"places.py": Path(places.__file__), f"{places.STARTED}/sitecustomize.py": runtimes.STARTED}
+            for name, program in (programs | ({"bootstrap.py": runtimes.BOOTSTRAP} if executed else {})).items():
+                shutil.copyfile(program, self.beside(name))
+                self.beside(name).chmod(0o644)
+        elif self.runtime.node and executed:
             preload, first = self.beside("places.cjs"), self.beside("runtime/index.mjs")
             module, known = json.dumps(str(runtimes.NODE_PLACES)), known | {"preload": str(preload)}
             nursery.write(str(preload), f"require({module}).moveIn({json.dumps(known)});\n", 0o644)
@@ -199,7 +204,7 @@ def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
     if uid:
         os.chown(outer, -1, uid)
         outer.chmod(0o710)
-    for name in ("opt", "bin", "runtime"):
+    for name in ("opt", "bin", "runtime", places.STARTED):
         (outer / name).mkdir()
         (outer / name).chmod(0o755)
     if runtime.node:

@@ -6,14 +6,15 @@ refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does. W
 (``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries are handed it too.
 
 Not reached are paths that C code opens by itself, and those inside the programs that a function starts: such a program
-gets real paths in its arguments and variables. What C code leaves in the machine's ``/tmp`` is found there.
+gets real paths in its arguments and variables; a Python also gets this (``started``). What C code leaves in the
+machine's ``/tmp`` is found there.
 
 The nursery installs this before it imports anything that a function will use. Like the nursery it runs under any
 CPython from 3.9 on and imports nothing but the standard library.
 """
 
 # The functions of os are what is replaced here, so nothing else can be used.
-# ruff: noqa: PTH100, PTH118, PTH120, PLC0415
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120, PLC0415
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
 # Folders that the variables of programs are translated for; /var/lang may be the machine's /usr.
 TOLD_PROGRAMS = (TMP, "/var/task", "/opt")
+# Beside the private /tmp: what a Python that is started runs first. Found by its variable for modules.
+STARTED, MODULES = "python", "PYTHONPATH"
 # One of AWS's folders in a text, and what follows it to the end of a word.
+PYTHON = re.compile(r"python[\d.]*")
+# By these options a Python does not learn about AWS's folders.
+ALONE = re.compile(r"-[A-Za-z]*[IES][A-Za-z]*")
 NAMED = re.compile(r"(?<![\w./~-])/(?:var/task|var/runtime|var/lang|opt|tmp)(?:/[^\s'\":;,|&<>()]*|(?![\w./-]))")
 
 # AWS's folders and the real ones; empty until a function moves in.
@@ -78,8 +84,28 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
     folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
     limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
     # For programs; this one goes on to see its variables as they are.
-    for name, value in {"TMPDIR": TMP, **os.environ}.items():
+    for name, value in {"TMPDIR": TMP, MODULES: "", **os.environ}.items():
         os.putenv(name, value)
+
+
+def settle(found: dict[str, Any]) -> None:
+    """Install and move in, in an interpreter that was executed.
+
+    Args:
+        found: what ``move_in`` is told, and the variables that programs have with real folders: theirs and the
+            function's, None for none.
+    """
+    for name, (theirs, own) in found["variables"].items():
+        if os.environ.get(name) == theirs:
+            os.environ.pop(name)
+            os.environ.update({} if own is None else {name: own})
+    outer = os.path.dirname(found["places"][TMP])
+    first, _, others = os.environ.get(MODULES, "").partition(":")
+    if first == f"{outer}/{STARTED}":
+        os.environ.pop(MODULES)
+        os.environ.update({MODULES: others} if others else {})
+    install()
+    move_in(found["places"], found["others"], found["limits"], found["user"])
 
 
 def real(path: Any) -> Any:
@@ -110,12 +136,37 @@ def real_within(argument: Any) -> Any:
     return argument if found == text else found
 
 
+def real_arguments(arguments: Any) -> list[Any]:
+    """A program's name and arguments; the code that a Python is given knows AWS's folders by itself."""
+    words = [os.fsdecode(word) for word in arguments]
+    knows = words and PYTHON.fullmatch(os.path.basename(words[0])) and not any(map(ALONE.fullmatch, words))
+    return [real(word) if knows else real_within(word) for word in arguments]
+
+
 def real_value(value: Any) -> Any:
     """A program's variable with the real folders for AWS's, also in a list of them."""
     if not folders:
         return value
     parts = os.fsdecode(value).split(":")
     text = ":".join(real(part) if any(is_below(part, each) for each in TOLD_PROGRAMS) else part for part in parts)
+    return os.fsencode(text) if isinstance(value, bytes) else text
+
+
+def for_programs(variables: dict[Any, Any]) -> dict[bytes, bytes]:
+    """The variables of a program: real folders, AWS's temporary one, and what tells a Python about them."""
+    given = {os.fsencode(name): os.fsencode(value) for name, value in variables.items()}
+    if not folders:
+        return given
+    found = {b"TMPDIR": os.fsencode(TMP), os.fsencode(MODULES): b"", **given}
+    return {name: for_program(name, value) for name, value in found.items()}
+
+
+def for_program(name: Any, value: Any) -> Any:
+    """The value of a variable as programs have it."""
+    told = real_value(value)
+    if not folders or os.fsdecode(name) != MODULES:
+        return told
+    text = ":".join(filter(None, (f"{os.path.dirname(folders[TMP])}/{STARTED}", os.fsdecode(told))))
     return os.fsencode(text) if isinstance(value, bytes) else text
 
 
@@ -345,10 +396,10 @@ def starting(function: Function) -> Function:
     @functools.wraps(function)
     def call(args: Any, programs: Any, *rest: Any) -> Any:
         close_fds, pass_fds, cwd, variables, *others = rest
-        args, programs = [real_within(each) for each in args], tuple(real(each) for each in programs)
-        if folders and variables is not None:
-            pairs = {b"TMPDIR": os.fsencode(TMP), **dict(each.split(b"=", 1) for each in variables)}
-            variables = [name + b"=" + real_value(value) for name, value in pairs.items()]
+        args, programs = real_arguments(args), tuple(real(each) for each in programs)
+        if variables is not None:
+            pairs = for_programs(dict(each.split(b"=", 1) for each in variables))
+            variables = [name + b"=" + value for name, value in pairs.items()]
         return function(args, programs, close_fds, pass_fds, cwd if cwd is None else real(cwd), variables, *others)
 
     return call
@@ -359,7 +410,20 @@ def putting(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(name: Any, value: Any) -> None:
-        function(name, real_value(value))
+        function(name, for_program(name, value))
+
+    return call
+
+
+def taking_away(function: Function) -> Function:
+    """``os.unsetenv``: what tells a Python about AWS's folders stays."""
+
+    @functools.wraps(function)
+    def call(name: Any) -> None:
+        if folders and os.fsdecode(name) == MODULES:
+            os.putenv(name, "")
+        else:
+            function(name)
 
     return call
 
@@ -392,6 +456,32 @@ def loading(function: Function) -> Function:
         function(self, name, real(path))
 
     return call
+
+
+def sharing(function: Function) -> Function:
+    """Memory and locks that processes share by a name: in /dev/shm, which is not there."""
+
+    @functools.wraps(function)
+    def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+        if folders:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return function(path, *args, **kwargs)
+
+    return call
+
+
+def locking(kind: Any) -> Any:
+    """``multiprocessing``'s semaphores."""
+
+    class SemLock(kind):  # type: ignore[misc]
+        __doc__, __module__ = kind.__doc__, kind.__module__
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            if folders:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return super().__new__(cls, *args, **kwargs)
+
+    return SemLock
 
 
 def naming(function: Function) -> Function:
@@ -433,8 +523,8 @@ def becoming(function: Function) -> Function:
     @functools.wraps(function)
     def call(path: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
         if rest and rest[0] is not None:
-            rest = ({name: real_value(value) for name, value in rest[0].items()}, *rest[1:])
-        words = [real_within(each) for each in args] if isinstance(args, (list, tuple)) else args
+            rest = (for_programs(rest[0]), *rest[1:])
+        words = real_arguments(args) if isinstance(args, (list, tuple)) else args
         return carry_out(function, real(path), path, (words, *rest), kwargs)
 
     return call
@@ -468,6 +558,20 @@ def without_own_frames(function: Function) -> Function:
     return walk
 
 
+def print_exception(*error: Any) -> None:
+    """What an interpreter prints of an uncaught error, without this module's frames."""
+    import traceback
+
+    traceback.print_exception(*error)
+
+
+def print_exception_of_thread(args: Any) -> None:
+    """The same for a thread."""
+    if args.exc_type is not SystemExit:
+        print(f"Exception in thread {args.thread.name}:", file=sys.stderr)
+        print_exception(args.exc_type, args.exc_value, args.exc_traceback)
+
+
 def install() -> None:
     """Put these in place of the functions of ``os`` and so on; until ``move_in`` they change nothing."""
     # Not for LocalStack, which imports the nursery's modules too.
@@ -494,6 +598,7 @@ def install() -> None:
         for name in names:
             replace(os, name, kind)
     replace(os, "putenv", putting)
+    replace(os, "unsetenv", taking_away)
     replace(os, "system", commanding)
     for name in ("bind", "connect", "connect_ex"):
         replace(socket.socket, name, addressing)
@@ -507,6 +612,13 @@ def install() -> None:
     for module, name in ((_ctypes, "dlopen"), (ctypes, "_dlopen")):
         replace(module, name, reading)
     with suppress(ImportError):
+        import _multiprocessing  # type: ignore[import-not-found]
+        import _posixshmem  # type: ignore[import-not-found]
+
+        _multiprocessing.SemLock = locking(_multiprocessing.SemLock)
+        for name in ("shm_open", "shm_unlink"):
+            replace(_posixshmem, name, sharing)
+    with suppress(ImportError):
         import _sqlite3
 
         replace(_sqlite3, "connect", functools.partial(reading, keyword="database"))
@@ -514,6 +626,11 @@ def install() -> None:
 
     for name in ("walk_tb", "_walk_tb_with_full_positions"):
         replace(traceback, name, without_own_frames)
+    if sys.version_info < (3, 13):  # noqa: UP036  # from then on interpreters print by means of that module
+        import threading
+
+        sys.excepthook = sys.__excepthook__ = print_exception
+        threading.excepthook = print_exception_of_thread
     sys.path_hooks.insert(0, import_from_real_folder)
 
 

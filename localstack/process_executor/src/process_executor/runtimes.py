@@ -20,6 +20,7 @@ PROBE_ANSWER = ("version", "prefix")
 PROBE_TIMEOUT_S = 10
 NODE_WITHOUT_CALLBACKS = 24
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+STARTED = Path(__file__).with_name("started.py")
 SHOWN_BOOTSTRAP = "/var/bootstrap.py"  # /var/runtime is a folder of the machine's, to which nothing is added
 NODE_CLIENT = Path("node_modules/aws-lambda-ric")
 NODE_PROGRAM = Path(__file__).parent / "nodejs/index.mjs"
