@@ -18,7 +18,11 @@ HOME = ROOT / ".gatehouse"
 TOOLS = HOME / "conformance"
 ARCHIVE = "localstack_core-4.0.1"
 SUITE = "tests/aws/services/lambda_"
-FILES = ("lambda", "lambda_common", "lambda_runtimes", "lambda_destinations", "lambda_integration_xray")
+FILES = (
+    *("test_lambda.py", "test_lambda_common.py", "test_lambda_runtimes.py", "test_lambda_developer_tools.py"),
+    *("test_lambda_destinations.py", "test_lambda_integration_xray.py"),
+    "event_source_mapping/test_lambda_integration_sqs.py",
+)
 ISOLATIONS = ("auto", "process")
 
 
@@ -67,7 +71,7 @@ def run(suite: Path, folder: Path, isolation: str, words: list[str]) -> int:
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
     }
-    files = [f"{SUITE}/test_{name}.py" for name in FILES]
+    files = [f"{SUITE}/{name}" for name in FILES]
     options = ["-p", "recorded", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-W", "ignore"]
     shown = ["-q", "-rfEX", "--tb=short", "--show-capture=no", "--timeout=240"]
     command = [sys.executable, "-m", "pytest", *options, *shown, *files, *words]

@@ -1,5 +1,6 @@
 """The LocalStack that the tests run against: once with all the isolation there is, once with none."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -31,6 +32,14 @@ def clouds() -> Iterator[Callable[..., Cloud]]:
 def cloud(request, clouds) -> Cloud:
     """With the best isolation that the kernel allows, and without namespaces, as in an unprivileged container."""
     return clouds(PROCESS_EXECUTOR_ISOLATION=request.param)
+
+
+@pytest.fixture
+def source_folder(cloud) -> Path:
+    """Where functions can read, for what is hot-reloaded."""
+    folder = cloud.folder / f"source-{os.urandom(4).hex()}"
+    folder.mkdir(mode=0o755)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -100,13 +100,6 @@ def test_bytecode_is_compiled_once_a_version(cloud):
     assert compiled() == first
 
 
-@pytest.fixture
-def source_folder(cloud):
-    folder = cloud.folder / f"source-{os.urandom(4).hex()}"
-    folder.mkdir(mode=0o755)
-    return folder
-
-
 def test_hot_reloaded_function_runs_what_is_saved(cloud, source_folder):
     """A change takes effect at the next invocation; without one the process stays."""
     code = source_folder / "app.py"

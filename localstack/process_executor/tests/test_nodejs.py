@@ -128,10 +128,11 @@ stream = awslambda.HttpResponseStream.from(stream, {statusCode: 201, headers: {"
     [
         ("stream.write('Hello, '); stream.write('world!');", (200, None, None, b"Hello, world!")),
         ("stream.write(Buffer.from([255, 0, 254]));", (200, None, None, b"\xff\0\xfe")),
+        ("stream.write('{text'); stream.write(Buffer.alloc(9));", (200, None, None, b"{text" + bytes(9))),
         (WITH_HEAD + "stream.write('made');", (201, "m", "a=1", b"made")),
         (WITH_HEAD + "stream.write(Buffer.from([255, 0, 254]));", (201, "m", "a=1", b"\xff\0\xfe")),
     ],
-    ids=["text", "bytes", "head", "head and bytes"],
+    ids=["text", "bytes", "zeros", "head", "head and bytes"],
 )
 def test_function_url_answers_with_what_was_streamed(cloud, deploy, source, expected):
     """Whole, once the stream has ended; what stands before the body is its status, headers and cookies."""

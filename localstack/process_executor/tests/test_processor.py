@@ -10,6 +10,30 @@ while time.process_time() < 1:
     pass
 raise RuntimeError("got there")
 """
+WAITING = """
+import os, signal, time
+def spend(event):
+    used = time.process_time()
+    while time.process_time() < used + event:
+        pass
+def waited(event, context):
+    time.sleep(1)
+    begin = time.monotonic()
+    spend(event)
+    return time.monotonic() - begin
+def forgotten(event, context):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    begin = time.monotonic()
+    for _ in range(4):
+        if (pid := os.fork()) == 0:
+            spend(event / 4)
+            os._exit(0)
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass
+    return time.monotonic() - begin
+"""
 BUSY = """
 import subprocess, sys, time
 def handler(event, context):
@@ -44,6 +68,15 @@ def test_short_initialization_that_is_repeated_is_not_slowed_down(cloud):
     assert answer.json["errorMessage"] == "at once"
 
 
+def test_changed_code_is_initialized_anew(cloud, source_folder):
+    """With all of a processor, although what was there before has failed."""
+    (source_folder / "app.py").write_text(FAILING)
+    name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(source_folder)}, Timeout=3, MemorySize=128)
+    assert cloud.invoke(name).json["errorType"] == "Sandbox.Timedout"
+    (source_folder / "app.py").write_text(FAILING.replace("raise RuntimeError", "handler = lambda *_:"))
+    assert cloud.invoke(name).json == "got there"
+
+
 def test_share_can_be_left_out(clouds):
     """Then a repeated initialization comes as far as the first."""
     cloud = clouds(PROCESS_EXECUTOR_CPU_SHARE="0")
@@ -56,6 +89,13 @@ def test_invocation_has_its_share(cloud_of_shares, handler):
     name = cloud_of_shares.deploy(BUSY, Handler=f"app.{handler}", Timeout=30, MemorySize=128)
     assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
     assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
+
+
+@pytest.mark.parametrize("handler", ["waited", "forgotten"])
+def test_share_is_neither_saved_up_nor_forgotten(cloud_of_shares, handler):
+    """Time without work is no credit, and children that nobody waits for have used it, too."""
+    name = cloud_of_shares.deploy(WAITING, Handler=f"app.{handler}", Timeout=30, MemorySize=256)
+    assert cloud_of_shares.invoke(name, 0.2).json > 0.8 * 0.2 / (2 * SHARE)
 
 
 def test_share_grows_with_the_memory(cloud_of_shares):

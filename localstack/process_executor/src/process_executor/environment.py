@@ -142,10 +142,12 @@ class Environment:
         begin = time.monotonic()
         if self._init_ms is None and not self.invocations:
             self._log(self.plan.lines.init_start())
+        share = self._init_share()
         if self.plan.signature is not None:
-            self._signature = self.plan.signature()
+            before, self._signature = self._signature, self.plan.signature()
+            share = share if self._signature == before else None  # AWS would begin anew
         try:
-            failure = self._start_process(begin + timeout_s)
+            failure = self._start_process(begin + timeout_s, share)
         except CannotStart as problem:
             failure = problem.failure
         self._init_failed = failure is not None
@@ -159,9 +161,9 @@ class Environment:
         LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
         return failure
 
-    def _start_process(self, deadline: float) -> Failure | None:
+    def _start_process(self, deadline: float, share: Share | None) -> Failure | None:
         process = self._process = Process(self.plan)
-        self._drive(process, lambda: process.ready or process.exited, deadline, self._init_share())
+        self._drive(process, lambda: process.ready or process.exited, deadline, share)
         self._events += process.take_events()
         self._raise_if_stopped()
         return self._init_verdict(process)

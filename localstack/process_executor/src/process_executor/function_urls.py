@@ -112,11 +112,11 @@ def allows(statement: dict[str, Any], action: str) -> bool:
 def collected(payload: bytes) -> bytes:
     """A streamed answer that has a head or is no text in payload format 2.0; others as they are."""
     head, found, body = payload.partition(BODY_FOLLOWS)
-    if found and head.startswith(b"{"):
-        fields = {"statusCode": 200} | json.loads(head)
-    elif is_text(payload):
+    if not found and is_text(payload):
         return payload
-    else:
+    try:
+        fields = {"statusCode": 200} | json.loads(head)
+    except (ValueError, TypeError):
         fields, body = BYTES, payload
     return json.dumps(fields | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}).encode()
 

@@ -91,6 +91,11 @@ class Checks:
     def __exit__(self, *_: object) -> None:
         Checks._driven -= 1
 
+    @classmethod
+    def pause_s(cls) -> float:
+        """How long to wait at least, so that all who are looked after together are not looked at too often."""
+        return cls._driven / CHECKS_PER_S
+
     def exceeded(self, resident: Callable[[int], int]) -> bool:
         """Look, if it is time.
 
@@ -101,6 +106,6 @@ class Checks:
         if self._limit_mb is None or now < self.due:
             return False
         left_mb = self._limit_mb - resident(self._limit_mb)
-        pause_s = max(SHORTEST_S, left_mb / FILL_MB_PER_S, Checks._driven / CHECKS_PER_S)
+        pause_s = max(SHORTEST_S, left_mb / FILL_MB_PER_S, self.pause_s())
         self.due = now + pause_s if left_mb >= 0 else float("inf")
         return left_mb < 0

@@ -91,8 +91,8 @@ FLAGS = ("-E", "-s", "-S")
 SHOWN_BY_FLAGS = ("ignore_environment", "no_user_site", "no_site")
 PROGRAM_FOLDERS = ("etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 HOST_FOLDERS = ("proc", "sys", *PROGRAM_FOLDERS)
-# There is no /dev/shm on AWS: what shares memory or locks between processes fails there.
-DEVICES = ("full", "null", "ptmx", "pts", "random", "tty", "urandom", "zero")
+# There is no /dev/shm on AWS (what shares memory or locks between processes fails), and no pseudo-terminal.
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 OWN_FOLDERS = ("boot", "dev", "home", "media", "mnt", "opt", "root", "run", "srv", "tmp", "var", "host", "environments")
 VAR_FOLDERS = ("task", "runtime", "lang", "tmp")
@@ -249,13 +249,9 @@ def make_devices(folder: str) -> None:
     """Show the devices that functions have."""
     for name in DEVICES:
         device = "/dev/" + name
-        if os.path.isdir(device):
-            os.mkdir(folder + name)
-        elif os.path.exists(device):
+        if os.path.exists(device):
             write(folder + name, "", 0o666)
-        else:
-            continue
-        bind(device, folder + name)
+            bind(device, folder + name)
     for name, target in DEVICE_LINKS.items():
         os.symlink(target, folder + name)
 

@@ -125,9 +125,14 @@ class Paths:
             known |= {"others": self.must_read(), "limits": nursery.SHOWN_LIMITS}
             nursery.write(str(self.beside("places.json")), json.dumps(known), 0o644)
             programs = {"places.py": Path(places.__file__), f"{places.STARTED}/sitecustomize.py": runtimes.STARTED}
-            for name, program in (programs | ({"bootstrap.py": runtimes.BOOTSTRAP} if executed else {})).items():
-                shutil.copyfile(program, self.beside(name))
-                self.beside(name).chmod(0o644)
+            programs |= {"bootstrap.py": runtimes.BOOTSTRAP} if executed else {}
+            # The nursery's interpreter has compiled it, for this time of change.
+            compiled = f"__pycache__/places.cpython-{self.runtime.version.replace('.', '')}.pyc"
+            programs |= {compiled: Path(places.__file__).parent / compiled}
+            for name, program in programs.items():
+                if program.exists():
+                    shutil.copy2(program, self.beside(name))
+                    self.beside(name).chmod(0o644)
         elif self.runtime.node and executed:
             preload, first = self.beside("places.cjs"), self.beside("runtime/index.mjs")
             module, known = json.dumps(str(runtimes.NODE_PLACES)), known | {"preload": str(preload)}
@@ -204,7 +209,7 @@ def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
     if uid:
         os.chown(outer, -1, uid)
         outer.chmod(0o710)
-    for name in ("opt", "bin", "runtime", places.STARTED):
+    for name in ("opt", "bin", "runtime", "__pycache__", places.STARTED):
         (outer / name).mkdir()
         (outer / name).chmod(0o755)
     if runtime.node:

@@ -28,10 +28,11 @@ import resource
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # the module typing takes as long to import as half of this one
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     Function = Callable[..., Any]
 
@@ -45,14 +46,14 @@ LINKING = ("link", "symlink")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
+SOCKET_NAME_BYTES = 108  # with the zero behind it
 # Folders that the variables of programs are translated for; /var/lang may be the machine's /usr.
 TOLD_PROGRAMS = (TMP, "/var/task", "/opt")
-# Beside the private /tmp: what a Python that is started runs first. Found by its variable for modules.
+# The folder beside the private /tmp with what a Python that is started runs first, and the variable that names it.
 STARTED, MODULES = "python", "PYTHONPATH"
+# What a Python is called, and the options by which it learns of nothing.
+PYTHON, ALONE = re.compile(r"python(?:3(?:\.(?:[7-9]|\d\d))?)?"), re.compile(r"-[A-Za-z]*[IES][A-Za-z]*")
 # One of AWS's folders in a text, and what follows it to the end of a word.
-PYTHON = re.compile(r"python[\d.]*")
-# By these options a Python does not learn about AWS's folders.
-ALONE = re.compile(r"-[A-Za-z]*[IES][A-Za-z]*")
 NAMED = re.compile(r"(?<![\w./~-])/(?:var/task|var/runtime|var/lang|opt|tmp)(?:/[^\s'\":;,|&<>()]*|(?![\w./-]))")
 
 # AWS's folders and the real ones; empty until a function moves in.
@@ -88,10 +89,11 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
         os.putenv(name, value)
 
 
-def settle(found: dict[str, Any]) -> None:
+def settle(found: dict[str, Any], *, at_once: bool = True) -> None:
     """Install and move in, in an interpreter that was executed.
 
     Args:
+        at_once: as for ``install``.
         found: what ``move_in`` is told, and the variables that programs have with real folders: theirs and the
             function's, None for none.
     """
@@ -104,7 +106,7 @@ def settle(found: dict[str, Any]) -> None:
     if first == f"{outer}/{STARTED}":
         os.environ.pop(MODULES)
         os.environ.update({MODULES: others} if others else {})
-    install()
+    install(at_once=at_once)
     move_in(found["places"], found["others"], found["limits"], found["user"])
 
 
@@ -443,7 +445,14 @@ def addressing(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(self: Any, address: Any) -> Any:
-        return function(self, real(address) if isinstance(address, (str, bytes)) else address)
+        place = real(address) if isinstance(address, (str, bytes)) else address
+        if place is address or len(os.fsencode(place)) < SOCKET_NAME_BYTES:
+            return function(self, place)
+        folder = os.open(os.path.dirname(place), os.O_PATH)
+        try:
+            return function(self, os.path.join(f"/proc/self/fd/{folder}", os.path.basename(os.fsdecode(place))))
+        finally:
+            os.close(folder)
 
     return call
 
@@ -466,6 +475,18 @@ def sharing(function: Function) -> Function:
         if folders:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return function(path, *args, **kwargs)
+
+    return call
+
+
+def lacking(function: Function) -> Function:
+    """What opens a pseudo-terminal: there is none."""
+
+    @functools.wraps(function)
+    def call() -> Any:
+        if folders:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return function()
 
     return call
 
@@ -521,11 +542,15 @@ def becoming(function: Function) -> Function:
     """A function that starts a program, or becomes one."""
 
     @functools.wraps(function)
-    def call(path: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-        if rest and rest[0] is not None:
-            rest = (for_programs(rest[0]), *rest[1:])
-        words = real_arguments(args) if isinstance(args, (list, tuple)) else args
-        return carry_out(function, real(path), path, (words, *rest), kwargs)
+    def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+        told = [*args, *(kwargs.pop(name) for name in ("argv", "env")[len(args) :] if name in kwargs)]
+        if told and isinstance(told[0], (list, tuple)):
+            told[0] = real_arguments(told[0])
+        if len(told) > 1 and told[1] is not None:
+            told[1] = for_programs(told[1])
+        if kwargs.get("file_actions"):
+            kwargs["file_actions"] = [tuple(map(real, action)) for action in kwargs["file_actions"]]
+        return carry_out(function, real(path), path, tuple(told), kwargs)
 
     return call
 
@@ -572,17 +597,91 @@ def print_exception_of_thread(args: Any) -> None:
         print_exception(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def install() -> None:
-    """Put these in place of the functions of ``os`` and so on; until ``move_in`` they change nothing."""
-    # Not for LocalStack, which imports the nursery's modules too.
-    import _ctypes
-    import _posixsubprocess
-    import ctypes
-    import pwd
-    import socket
-    from importlib import _bootstrap_external  # type: ignore[attr-defined]
+def change_socket(module: Any) -> None:
+    """Sockets of this machine."""
+    for name in ("bind", "connect", "connect_ex"):
+        replace(module.socket, name, addressing)
 
-    replace(pwd, "getpwuid", naming)
+
+def change_traceback(module: Any) -> None:
+    """Tracebacks in which this module does not show."""
+    for name in ("walk_tb", "_walk_tb_with_full_positions"):
+        replace(module, name, without_own_frames)
+
+
+def change_threading(module: Any) -> None:
+    """What is printed of the uncaught errors of threads; from 3.13 on by means of the module traceback."""
+    if sys.version_info < (3, 13):  # noqa: UP036
+        module.excepthook = print_exception_of_thread
+
+
+def change_semaphores(module: Any) -> None:
+    """Locks that processes share."""
+    module.SemLock = locking(module.SemLock)
+
+
+def change_shared_memory(module: Any) -> None:
+    """Memory that processes share."""
+    for name in ("shm_open", "shm_unlink"):
+        replace(module, name, sharing)
+
+
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "_ctypes": lambda module: replace(module, "dlopen", reading),
+    "_multiprocessing": change_semaphores,
+    "_posixshmem": change_shared_memory,
+    "_posixsubprocess": lambda module: replace(module, "fork_exec", starting),
+    "_sqlite3": lambda module: replace(module, "connect", functools.partial(reading, keyword="database")),
+    "ctypes": lambda module: replace(module, "_dlopen", reading),
+    "pwd": lambda module: replace(module, "getpwuid", naming),
+    "socket": change_socket,
+    "threading": change_threading,
+    "traceback": change_traceback,  # with what it imports, which keeps ``open``
+}
+
+
+class Later:
+    """Finds modules as the others do, and changes them when they have been imported."""
+
+    def __init__(self, changes: dict[str, Callable[[Any], None]]) -> None:
+        self._changes = changes
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """What ``import`` asks for."""
+        change = self._changes.pop(name, None)
+        for finder in sys.meta_path if change else ():
+            spec: Any = finder.find_spec(name, path, target) if finder is not self else None
+            if spec is not None:
+                spec.loader = Changing(spec.loader, change)
+                return spec
+        return None
+
+
+class Changing:
+    """Loads a module by means of its loader, and changes it."""
+
+    def __init__(self, loader: Any, change: Any) -> None:
+        self._loader, self._change = loader, change
+
+    def create_module(self, spec: Any) -> Any:
+        """What ``import`` asks for."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        """What ``import`` asks for; nothing of this shows in the module."""
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._change(module)
+
+
+def install(*, at_once: bool = True) -> None:
+    """Put these in place of the functions of ``os`` and so on; until ``move_in`` they change nothing.
+
+    Args:
+        at_once: whether to import what is to be changed, for forks to come; else it is changed when it is imported.
+    """
+    from importlib import _bootstrap_external, import_module  # type: ignore[attr-defined]
+
     replace(resource, "getrlimit", limiting)
     replace(resource, "setrlimit", limiting_anew)
     kinds = (
@@ -600,38 +699,31 @@ def install() -> None:
     replace(os, "putenv", putting)
     replace(os, "unsetenv", taking_away)
     replace(os, "system", commanding)
-    for name in ("bind", "connect", "connect_ex"):
-        replace(socket.socket, name, addressing)
+    for name in ("openpty", "forkpty"):
+        replace(os, name, lacking)
     replace(_bootstrap_external.FileLoader, "__init__", loading)
     replace(os, "scandir", scanning)
     replace(os, "open", opening_descriptor)
     replace(io, "open", opening)
     builtins.open = io.open
     replace(io, "open_code", reading)
-    replace(_posixsubprocess, "fork_exec", starting)
-    for module, name in ((_ctypes, "dlopen"), (ctypes, "_dlopen")):
-        replace(module, name, reading)
-    with suppress(ImportError):
-        import _multiprocessing  # type: ignore[import-not-found]
-        import _posixshmem  # type: ignore[import-not-found]
-
-        _multiprocessing.SemLock = locking(_multiprocessing.SemLock)
-        for name in ("shm_open", "shm_unlink"):
-            replace(_posixshmem, name, sharing)
-    with suppress(ImportError):
-        import _sqlite3
-
-        replace(_sqlite3, "connect", functools.partial(reading, keyword="database"))
-    import traceback  # with what it imports, which keeps ``open``
-
-    for name in ("walk_tb", "_walk_tb_with_full_positions"):
-        replace(traceback, name, without_own_frames)
-    if sys.version_info < (3, 13):  # noqa: UP036  # from then on interpreters print by means of that module
-        import threading
-
+    if sys.version_info < (3, 13):  # noqa: UP036  # from then on interpreters print by means of the module traceback
         sys.excepthook = sys.__excepthook__ = print_exception
-        threading.excepthook = print_exception_of_thread
     sys.path_hooks.insert(0, import_from_real_folder)
+    for name in [name for name in CHANGES if at_once or name in sys.modules]:
+        with suppress(ImportError):
+            CHANGES[name](import_module(name))
+    if not at_once:
+        sys.meta_path.insert(0, Later({name: CHANGES[name] for name in CHANGES if name not in sys.modules}))
+
+
+class Named(functools.partial):  # type: ignore[type-arg]
+    """A function that is no method in a class, and is pickled by its name."""
+
+    __name__: str
+
+    def __reduce__(self) -> str:
+        return self.__name__
 
 
 def replace(module: Any, name: str, kind: Callable[[Function], Function]) -> None:
@@ -641,8 +733,11 @@ def replace(module: Any, name: str, kind: Callable[[Function], Function]) -> Non
         return
     new = kind(old)
     is_module = not isinstance(module, type)
+    if is_module:
+        new.__module__ = module.__name__  # where pickle finds it
     if is_module and sys.version_info < (3, 11):  # functions are for more versions than LocalStack
-        new = functools.partial(new)  # pathlib keeps these in a class, where a function would become a method
+        new = Named(new)  # pathlib keeps these in a class, where a function would become a method
+        new.__name__, new.__module__ = name, module.__name__
     setattr(module, name, new)
     for abilities in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks, os.supports_effective_ids):
         if old in abilities:

@@ -345,8 +345,7 @@ class Process:
         """
         pids = memory.descendants(self.pid)
         if freeze and self.ready:
-            self._frozen = pids
-            send_signal(pids, signal.SIGSTOP)
+            self._frozen = processor.halt(pids)
         peak_mb = memory.peak_mb(pids)
         if self.plan.enforce_memory and len(pids) == 1 and peak_mb > self.plan.memory_mb:
             self.out_of_memory = True

@@ -13,11 +13,12 @@ from typing import Self
 from process_executor import memory
 
 MB_PER_PROCESSOR = 1769
+PROCESSORS = os.cpu_count() or 1
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Of processor time: how long the function runs at least before it is halted again.
+# Of processor time: how long the function runs at least before it is halted again, and what it can save up.
 SLICE_S = 0.01
-# The fields of /proc/PID/stat behind the name: user and system time of children that have ended.
-ENDED = slice(13, 15)
+# The fields of /proc/PID/stat behind the name: the state, user and system time of children that have ended.
+STATE, ENDED = 0, slice(13, 15)
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,28 @@ def used_s(pids: list[int]) -> float:
     for pid in pids:
         try:
             total_s += time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3) as Linux has it
-            stat = memory.read(f"/proc/{pid}/stat")
+            total_s += sum(map(int, fields_of(pid)[ENDED])) / TICKS_PER_S
         except OSError:
             continue
-        total_s += sum(map(int, stat.rpartition(b") ")[2].split()[ENDED])) / TICKS_PER_S
     return total_s
+
+
+def fields_of(pid: int) -> list[bytes]:
+    """The fields of a process's ``stat`` from the state on."""
+    return memory.read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
+
+
+def halt(pids: list[int]) -> list[int]:
+    """Halt those that run, and tell which: what the function has halted itself is its own to continue."""
+    found = []
+    for pid in pids:
+        try:
+            if fields_of(pid)[STATE] != b"T":
+                os.kill(pid, signal.SIGSTOP)
+                found.append(pid)
+        except OSError:
+            continue
+    return found
 
 
 def send_signal(pids: list[int], number: int) -> None:
@@ -67,12 +85,14 @@ class Brake:
     """
 
     def __init__(self, share: Share | None, keeper: int) -> None:
+        if share and share.processors >= PROCESSORS:
+            share = None
         self._share = share
-        self._begin = time.monotonic()
-        self._before_s = used_s(processes(keeper)) if share else 0.0
-        self._used_s = 0.0
+        self._balance_s = share.free_s if share else 0.0
+        self._used_s = used_s(processes(keeper)) if share else 0.0
         self._halted: list[int] = []
-        self.due = self._begin + SLICE_S if share else float("inf")
+        self._looked = time.monotonic()
+        self.due = self._looked + SLICE_S if share else float("inf")
 
     def __enter__(self) -> Self:
         return self
@@ -87,14 +107,15 @@ class Brake:
             return
         self._release()
         found = processes(keeper)
-        self._used_s = max(self._used_s, used_s(found) - self._before_s)
-        owed_s = self._used_s - self._share.free_s - self._share.processors * (now - self._begin)
-        if owed_s > 0:
-            self._halted = [pid for pid in found if pid != keeper]
-            send_signal(self._halted, signal.SIGSTOP)
-            self.due = now + (owed_s + SLICE_S) / self._share.processors
+        earned_s = self._share.processors * (now - self._looked)
+        used = used_s(found)  # less than before, if the kernel forgot a child that nobody waited for
+        self._balance_s = min(self._balance_s + earned_s, max(self._balance_s, SLICE_S)) - max(0.0, used - self._used_s)
+        self._looked, self._used_s = now, used
+        if self._balance_s < 0:
+            self._halted = halt([pid for pid in found if pid != keeper])
+            self.due = now + (SLICE_S - self._balance_s) / self._share.processors
         else:
-            self.due = now + max(SLICE_S, -owed_s / (os.cpu_count() or 1))
+            self.due = now + max(SLICE_S, self._balance_s / PROCESSORS, memory.Checks.pause_s())
 
     def _release(self) -> None:
         send_signal(self._halted, signal.SIGCONT)

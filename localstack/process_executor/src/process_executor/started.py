@@ -16,7 +16,10 @@ import os
 import sys
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
-from typing import Any
+
+TYPE_CHECKING = False  # see places
+if TYPE_CHECKING:
+    from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUTER = os.path.dirname(HERE)
@@ -28,7 +31,7 @@ def run() -> None:
     places: Any = module_from_spec(spec)
     spec.loader.exec_module(places)
     with open(f"{OUTER}/places.json", encoding="ascii") as file:
-        places.settle(json.load(file))
+        places.settle(json.load(file), at_once=False)
     sys.path[:] = [folder for folder in sys.path if folder != HERE]
     found = PathFinder.find_spec("sitecustomize")
     if found and found.loader:
