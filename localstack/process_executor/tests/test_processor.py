@@ -87,15 +87,15 @@ def test_share_can_be_left_out(clouds):
 def test_invocation_has_its_share(cloud_of_shares, handler):
     """Of the function's process and of those it starts, together."""
     name = cloud_of_shares.deploy(BUSY, Handler=f"app.{handler}", Timeout=30, MemorySize=128)
-    assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
-    assert cloud_of_shares.invoke(name, 0.1).json > 0.8 * 0.1 / SHARE
+    assert cloud_of_shares.invoke(name, 0.1).json > 0.5 * 0.1 / SHARE
+    assert cloud_of_shares.invoke(name, 0.1).json > 0.5 * 0.1 / SHARE
 
 
 @pytest.mark.parametrize("handler", ["waited", "forgotten"])
 def test_share_is_neither_saved_up_nor_forgotten(cloud_of_shares, handler):
     """Time without work is no credit, and children that nobody waits for have used it, too."""
     name = cloud_of_shares.deploy(WAITING, Handler=f"app.{handler}", Timeout=30, MemorySize=256)
-    assert cloud_of_shares.invoke(name, 0.2).json > 0.8 * 0.2 / (2 * SHARE)
+    assert cloud_of_shares.invoke(name, 0.2).json > 0.5 * 0.2 / (2 * SHARE)
 
 
 def test_share_grows_with_the_memory(cloud_of_shares):
