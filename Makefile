@@ -54,7 +54,7 @@ bench:  ## run the benchmarks, each beside a peer
 	@testbed/launch setup dev localstack runtime function peers
 	@for figure in benchmarks/*.py; do echo "== $$figure"; .gatehouse/env/dev/bin/python $$figure || exit 1; done
 
-conformance:  ## compare with what AWS answered to LocalStack's own tests of Lambda (25 minutes, port 4566)
+conformance:  ## compare with what AWS answered to LocalStack's own tests of Lambda (32 minutes, port 4566)
 	@testbed/launch setup conformance localstack runtime nodejs20.x nodejs22.x nodejs24.x
 	@.gatehouse/env/localstack/bin/python localstack/conformance/run.py $(ARGS)
 
