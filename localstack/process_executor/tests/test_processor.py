@@ -80,7 +80,7 @@ def test_changed_code_is_initialized_anew(cloud, source_folder):
 def test_share_can_be_left_out(clouds):
     """Then a repeated initialization comes as far as the first."""
     cloud = clouds(PROCESS_EXECUTOR_CPU_SHARE="0")
-    assert cloud.run(FAILING, Timeout=5, MemorySize=128).json["errorMessage"] == "got there"
+    assert cloud.run(FAILING, Timeout=10, MemorySize=128).json["errorMessage"] == "got there"
 
 
 @pytest.mark.parametrize("handler", ["handler", "started"])

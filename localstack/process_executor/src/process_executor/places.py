@@ -93,9 +93,9 @@ def settle(found: dict[str, Any], *, at_once: bool = True) -> None:
     """Install and move in, in an interpreter that was executed.
 
     Args:
-        at_once: as for ``install``.
         found: what ``move_in`` is told, and the variables that programs have with real folders: theirs and the
             function's, None for none.
+        at_once: as for ``install``.
     """
     for name, (theirs, own) in found["variables"].items():
         if os.environ.get(name) == theirs:
@@ -467,13 +467,18 @@ def loading(function: Function) -> Function:
     return call
 
 
+def refuse(*path: Any) -> None:
+    """Raise what the kernel does of a file that is not there, if this interpreter has AWS's folders."""
+    if folders:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), *path)
+
+
 def sharing(function: Function) -> Function:
     """Memory and locks that processes share by a name: in /dev/shm, which is not there."""
 
     @functools.wraps(function)
     def call(path: Any, *args: Any, **kwargs: Any) -> Any:
-        if folders:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        refuse(path)
         return function(path, *args, **kwargs)
 
     return call
@@ -484,8 +489,7 @@ def lacking(function: Function) -> Function:
 
     @functools.wraps(function)
     def call() -> Any:
-        if folders:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        refuse()
         return function()
 
     return call
@@ -498,8 +502,7 @@ def locking(kind: Any) -> Any:
         __doc__, __module__ = kind.__doc__, kind.__module__
 
         def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-            if folders:
-                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            refuse()
             return super().__new__(cls, *args, **kwargs)
 
     return SemLock
