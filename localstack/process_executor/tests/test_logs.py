@@ -1,6 +1,7 @@
 """What reaches CloudWatch Logs, LogType=Tail and the live file."""
 
 import json
+import math
 import re
 import socket
 import threading
@@ -183,6 +184,43 @@ def test_output_of_a_child_process_is_logged(cloud):
     assert "\nfrom a child\nand more\nEND" in log
 
 
+def test_report_measures(cloud):
+    """Duration and memory are the function's; what is billed is both durations, rounded up."""
+    source = """
+    import time
+    def handler(event, context):
+        block = bytearray(event << 20)
+        time.sleep(0.3)
+    """
+    name = cloud.deploy(source, MemorySize=256)
+    small, large = (report_of(cloud.invoke(name, megabytes).log) for megabytes in (0, 60))
+    for report in (small, large):
+        assert 300 <= report["Duration"] < 1300
+        assert report["Billed Duration"] == math.ceil(report["Duration"] + report.get("Init Duration", 0))
+        assert report["Memory Size"] == 256
+    assert 0 < small["Init Duration"] < 5000
+    assert "Init Duration" not in large
+    assert 5 < small["Max Memory Used"] < 60
+    assert 60 <= large["Max Memory Used"] - small["Max Memory Used"] + 2 < 70
+
+
+def test_report_measures_children(cloud):
+    """The memory of a child counts, although it has ended."""
+    source = """
+    import subprocess, sys
+    def handler(event, context):
+        program = "import time; block = bytearray(60 << 20); time.sleep(0.5)"
+        subprocess.run([sys.executable, "-c", program], check=True)
+    """
+    assert 60 < report_of(cloud.run(source, MemorySize=256).log)["Max Memory Used"] < 120
+
+
+def report_of(log):
+    """The numbers of a log's REPORT, by name."""
+    found = re.findall(r"\t([A-Z][A-Za-z ]+): ([\d.]+) (?:ms|MB)", log.splitlines()[-1])
+    return {name: float(value) for name, value in found}
+
+
 def test_json_format_writes_platform_events(cloud):
     """LogFormat JSON: the platform's events as AWS documents them."""
     name = cloud.deploy("def handler(event, context): print('plain')", LoggingConfig={"LogFormat": "JSON"})
@@ -202,14 +240,13 @@ def test_json_format_writes_platform_events(cloud):
 
 
 def test_json_format_formats_the_functions_records(cloud):
-    """Log records are JSON objects with level, message and request id."""
+    """Log records are JSON objects with level, message, logger, time and request id."""
     source = "import logging\ndef handler(event, context): logging.getLogger('mine').warning('careful %s', 'now')\n"
     answer = cloud.run(source, LoggingConfig={"LogFormat": "JSON"})
     record = next(json.loads(line) for line in answer.log_lines if '"careful now"' in line)
-    assert (record["level"], record["message"], record["logger"]) == ("WARN", "careful now", "mine") or (
-        record["level"] == "WARNING"
-    )
+    assert (record["level"], record["message"], record["logger"]) == ("WARNING", "careful now", "mine")
     assert re.fullmatch(UUID, record["requestId"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record["timestamp"])
 
 
 def test_application_log_level_filters_the_functions_records(cloud):
@@ -227,8 +264,49 @@ def test_application_log_level_filters_the_functions_records(cloud):
     assert "too detailed" not in log
 
 
+LEVELLED = """
+import json
+def handler(event, context):
+    now = "2024-11-02T16:51:31.587199Z"
+    for level in ("trace", "DEBUG", "info", "Warn", "error", "FATAL", "loud"):
+        print(json.dumps({"level": level, "timestamp": now}))
+    print(json.dumps({"level": "error", "undated": True}))
+    print(json.dumps(["level"]))
+    print("plain")
+    print("the last", end="")
+"""
+INFO_LINES = ["loud", "undated", '["level"]', "plain", "the last"]
+
+
+@pytest.mark.parametrize(
+    ("level", "lines"),
+    [
+        (None, ["info", "Warn", "error", "FATAL", *INFO_LINES]),
+        ("TRACE", ["trace", "DEBUG", "info", "Warn", "error", "FATAL", *INFO_LINES]),
+        ("DEBUG", ["DEBUG", "info", "Warn", "error", "FATAL", *INFO_LINES]),
+        ("WARN", ["Warn", "error", "FATAL"]),
+        ("ERROR", ["error", "FATAL"]),
+        ("FATAL", ["FATAL"]),
+    ],
+)
+def test_application_log_level_filters_lines(cloud, level, lines):
+    """By the key "level" of lines that are dated JSON; all others count as INFO."""
+    config = {"LogFormat": "JSON"} | ({"ApplicationLogLevel": level} if level else {})
+    name = cloud.deploy(LEVELLED, LoggingConfig=config)
+    cloud.invoke(name)
+    written = [event for event in cloud.events(name, finished) if '"platform.' not in event]
+    assert len(written) == len(lines)
+    assert all(word in event for word, event in zip(lines, written, strict=True))
+
+
+def test_levels_mean_nothing_in_the_text_format(cloud):
+    """Every line is logged."""
+    log = cloud.run(LEVELLED).log
+    assert all(f'"{level}"' in log for level in ("trace", "DEBUG", "info", "Warn", "error", "FATAL", "loud"))
+
+
 def test_system_log_level_filters_the_platforms_events(cloud):
-    """SystemLogLevel WARN leaves out what went well, and keeps the report of a failure."""
+    """SystemLogLevel WARN leaves out what went well, and keeps the end of what failed."""
     config = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "INFO"}
     source = "import os\ndef handler(event, context):\n    print('said')\n    if event: os._exit(1)\n"
     name = cloud.deploy(source, LoggingConfig=config)
@@ -237,15 +315,61 @@ def test_system_log_level_filters_the_platforms_events(cloud):
     assert report["record"]["errorType"] == "Runtime.ExitError"
 
 
-def test_system_log_level_debug_adds_runtime_done(cloud):
-    """SystemLogLevel DEBUG has the runtime's own end too."""
+def test_system_log_level_debug_adds_the_ends_of_phases(cloud):
+    """SystemLogLevel DEBUG: the platform's events as AWS writes them, in CloudWatch Logs and in the tail."""
     config = {"LogFormat": "JSON", "SystemLogLevel": "DEBUG", "ApplicationLogLevel": "INFO"}
-    log = cloud.run("def handler(event, context): pass", LoggingConfig=config).log
-    assert [json.loads(line)["type"] for line in log.splitlines()] == [
-        "platform.start",
-        "platform.runtimeDone",
-        "platform.report",
-    ]
+    source = "import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return context.aws_request_id\n"
+    name = cloud.deploy(source, LoggingConfig=config)
+    answer = cloud.invoke(name)
+    events = [json.loads(event) for event in cloud.events(name, finished)]
+    assert [json.loads(line) for line in answer.log_lines] == events
+    records = {event["type"].removeprefix("platform."): event["record"] for event in events}
+    assert list(records) == ["initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report"]
+    init = {"initializationType": "on-demand", "phase": "init"}
+    assert records["initStart"].items() >= (init | {"functionName": name, "functionVersion": "$LATEST"}).items()
+    assert records["initRuntimeDone"] == init | {"status": "success"}
+    assert records["initReport"].pop("metrics")["durationMs"] > 0
+    assert records["initReport"] == init | {"status": "success"}
+    done = records["runtimeDone"]
+    assert (done["requestId"], done["status"]) == (answer.json, "success")
+    spans = {span["name"]: span["durationMs"] for span in done["spans"]}
+    assert list(spans) == ["responseLatency", "responseDuration", "runtimeOverhead"]
+    assert spans["responseLatency"] >= 200 > spans["responseDuration"] + spans["runtimeOverhead"]
+    assert done["spans"][0]["start"] < done["spans"][1]["start"] <= done["spans"][2]["start"]
+    assert done["metrics"]["durationMs"] >= sum(spans.values()) - 1
+    assert done["metrics"]["producedBytes"] == len(f'"{answer.json}"')
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "error_type", "answered"),
+    [
+        ("def handler(event, context): raise ValueError('told')", "error", "Runtime.Unknown", True),
+        ("import os\ndef handler(event, context): os._exit(3)", "error", "Runtime.ExitError", False),
+        ("import time\ndef handler(event, context): time.sleep(5)", "timeout", None, False),
+    ],
+)
+def test_failures_are_platform_events(cloud, source, status, error_type, answered):
+    """Of the level WARN, with AWS's type of the error."""
+    config = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "FATAL"}
+    name = cloud.deploy(source, LoggingConfig=config, Timeout=1)
+    cloud.invoke(name)
+    events = [json.loads(event) for event in cloud.events(name, finished) if '"platform.' in event]
+    assert [event["type"] for event in events] == ["platform.runtimeDone", "platform.report"]
+    for event in events:
+        assert (event["record"]["status"], event["record"].get("errorType")) == (status, error_type)
+    assert ("spans" in events[0]["record"]) == answered
+
+
+def test_failed_initialization_is_platform_events(cloud):
+    """Of the level WARN, in both phases."""
+    config = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "FATAL"}
+    name = cloud.deploy("import nowhere", LoggingConfig=config)
+    cloud.invoke(name)
+    events = [json.loads(event) for event in cloud.events(name, finished) if '"platform.' in event]
+    kinds = [(event["type"].removeprefix("platform."), event["record"].get("phase")) for event in events]
+    phases = [(kind, phase) for phase in ("init", "invoke") for kind in ("initRuntimeDone", "initReport")]
+    assert kinds == [*phases, ("runtimeDone", None), ("report", None)]
+    assert {event["record"]["errorType"] for event in events} == {"Runtime.ImportModuleError"}
 
 
 def test_log_group_is_the_configured_one(cloud):

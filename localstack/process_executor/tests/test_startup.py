@@ -41,7 +41,7 @@ def test_error_at_import_is_tried_again(cloud):
     """
     answer = cloud.run(source)
     assert answer.json == "served"
-    assert "Phase: init\tStatus: error\tError Type: ValueError" in answer.log
+    assert "Phase: init\tStatus: error\tError Type: Runtime.Unknown\n" in answer.log
     assert "Phase: invoke" not in answer.log
 
 

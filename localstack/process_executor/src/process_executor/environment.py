@@ -152,13 +152,14 @@ class Environment:
             failure = problem.failure
         self._init_failed = failure is not None
         self._init_ms = (time.monotonic() - begin) * 1000
+        ending = Ending() if failure is None else failure.ending
         if failure is None:
             self.state = "idle"
             LOG.info("%s is ready: pid %d, %.0f ms", self, self.pid, self._init_ms)
-            return None
-        self._discard_process()
-        self._log(self.plan.lines.init_report(self._init_ms, "invoke" if self.invocations else "init", failure.ending))
-        LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
+        else:
+            LOG.warning("%s failed to initialize: %s", self, failure.message or failure.error_type)
+            self._discard_process()
+        self._log(self.plan.lines.init_end(self._init_ms, "invoke" if self.invocations else "init", ending))
         return failure
 
     def _start_process(self, deadline: float, share: Share | None) -> Failure | None:
@@ -233,7 +234,8 @@ class Environment:
         peak_mb = self._last_peak_mb
         if process is not None:
             self._events += process.take_events(flush=True)
-            peak_mb = process.rest(freeze=not plan.debug_port)
+            process.rest(freeze=not plan.debug_port)
+            peak_mb = process.peak_mb
             if process.out_of_memory:
                 invocation.failure = process.exit_failure()
                 self._discard_process()
@@ -245,6 +247,8 @@ class Environment:
             max_memory_mb=min(peak_mb, plan.memory_mb) if plan.enforce_memory else peak_mb,
             init_ms=self._init_ms,
             trace=trace,
+            spans=invocation.spans(),
+            produced=invocation.produced,
         )
         self._init_ms = None
         self._log(plan.lines.end(invocation.request_id, measures, failure.ending if failure else Ending()))
@@ -303,7 +307,8 @@ class Environment:
         WATCHER.forget(self)
         process, self._process = self._process, None
         if process is not None:
-            self._last_peak_mb = process.peak_memory_mb() or process.max_rss_mb
+            process.look_at_memory()
+            self._last_peak_mb = process.peak_mb
             process.kill()
             process.close()
             self._events += process.take_events(flush=True)

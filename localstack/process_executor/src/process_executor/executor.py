@@ -186,8 +186,15 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         executed = runtime.node is not None or (runtime.is_python and needs_fresh_interpreter(variables))
         paths.write_programs(variables, executed=executed, hot_reloading=function.code.is_hot_reloading())
         logging_config = function.logging_config or {}
-        lines = JsonLines if logging_config.get("LogFormat") == "JSON" else TextLines
-        threshold = logging_config.get("SystemLogLevel") or "INFO"
+        lines: TextLines | JsonLines = TextLines(str(function.runtime), version.id.region)
+        if logging_config.get("LogFormat") == "JSON":
+            lines = JsonLines(
+                str(function.runtime),
+                version.id.region,
+                (version.id.function_name, version.id.qualifier),
+                (logging_config.get("SystemLogLevel"), logging_config.get("ApplicationLogLevel")),
+                env_vars[INITIALIZATION],
+            )
 
         def order(api_address: str) -> Order:
             argv, entrypoint = program(runtime, variables, paths, self._debug_port)
@@ -224,7 +231,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             memory_mb=int(function.memory_size),
             order=order,
             nursery=nursery,
-            lines=lines(str(function.runtime), version.id.region, threshold, env_vars[INITIALIZATION]),
+            lines=lines,
             rewrite=paths.rewrite,
             traced=function.tracing_config_mode == "Active",
             live=LIVE.write,

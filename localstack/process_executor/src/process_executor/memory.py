@@ -1,5 +1,6 @@
 """How much memory an environment uses, and when to look again."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Self
 # A process cannot touch new memory faster than this, so there is no need to look more often.
 FILL_MB_PER_S = 2000
 SHORTEST_S = 0.02
+# What a child used that has ended is only known from looking while it ran.
+LONGEST_S = 0.1
 # Of all environments together: looking takes time from those that run.
 CHECKS_PER_S = 200
 
@@ -48,17 +51,14 @@ def status_mb(pid: int, field: bytes) -> int:
 
 
 def peak_mb(pids: list[int]) -> int:
-    """The highest resident memory so far, summed."""
-    return sum(status_mb(pid, b"VmHWM:") for pid in pids)
+    """The highest resident memory of a single one so far."""
+    return max((status_mb(pid, b"VmHWM:") for pid in pids), default=0)
 
 
 def resident_mb(pids: list[int]) -> int:
-    """The resident memory now, summed; what forks share counts for each of them."""
-    return sum(status_mb(pid, b"VmRSS:") for pid in pids)
-
-
-def proportional_mb(pids: list[int]) -> int:
-    """The resident memory now, what is shared counted once; slow."""
+    """The resident memory now, summed; what several processes share counts once."""
+    if len(pids) == 1:
+        return status_mb(pids[0], b"VmRSS:")
     total_kb = 0
     for pid in pids:
         try:
@@ -73,7 +73,7 @@ def proportional_mb(pids: list[int]) -> int:
 
 
 class Checks:
-    """When to check a memory limit next: the less is left, the sooner; the more environments are checked, the later.
+    """When to look at the memory next: the less is left, the sooner; the more environments there are, the later.
 
     Use as a context manager while an environment is driven.
     """
@@ -82,7 +82,7 @@ class Checks:
 
     def __init__(self, limit_mb: int | None) -> None:
         self._limit_mb = limit_mb
-        self.due = float("inf") if limit_mb is None else time.monotonic() + SHORTEST_S
+        self.due = time.monotonic() + SHORTEST_S
 
     def __enter__(self) -> Self:
         Checks._driven += 1
@@ -96,16 +96,12 @@ class Checks:
         """How long to wait at least, so that all who are looked after together are not looked at too often."""
         return cls._driven / CHECKS_PER_S
 
-    def exceeded(self, resident: Callable[[int], int]) -> bool:
-        """Look, if it is time.
-
-        Args:
-            resident: the memory in use now, in MB; told the limit, because exactness is only needed near it.
-        """
+    def exceeded(self, resident_mb: Callable[[], int]) -> bool:
+        """Look, if it is time: whether more memory is in use than the limit."""
         now = time.monotonic()
-        if self._limit_mb is None or now < self.due:
+        if now < self.due:
             return False
-        left_mb = self._limit_mb - resident(self._limit_mb)
-        pause_s = max(SHORTEST_S, left_mb / FILL_MB_PER_S, self.pause_s())
-        self.due = now + pause_s if left_mb >= 0 else float("inf")
+        used_mb = resident_mb()
+        left_mb = math.inf if self._limit_mb is None else self._limit_mb - used_mb
+        self.due = now + max(SHORTEST_S, min(left_mb / FILL_MB_PER_S, LONGEST_S), self.pause_s())
         return left_mb < 0

@@ -55,13 +55,13 @@ class Process:
         self.exited = False
         self.out_of_memory = False
         self.init_error: Failure | None = None
-        self.max_rss_mb = 0
+        self.peak_mb = 0
         self._exit_status: int | None = None
         self._invocation: Invocation | None = None
         self._polling: Connection | None = None
         self._undelivered: tuple[dict[str, str], bytes] | None = None
         self._serving = False
-        self._output = Output(plan.rewrite)
+        self._output = Output(plan.rewrite, plan.lines.keeps)
         self._events: list[str] = []
         self._kept = 0
         self._left_out = 0
@@ -121,13 +121,11 @@ class Process:
                     self.kill()
                 brake.apply(self.pid)
 
-    def _resident_mb(self, limit_mb: int) -> int:
+    def _resident_mb(self) -> int:
         pids = memory.descendants(self.pid)
-        resident = memory.resident_mb(pids)
-        if resident > limit_mb and len(pids) > 1:
-            resident = memory.proportional_mb(pids)
-        self.max_rss_mb = max(self.max_rss_mb, resident)
-        return resident
+        resident_mb = memory.resident_mb(pids)
+        self.peak_mb = max(self.peak_mb, resident_mb)
+        return resident_mb
 
     def _handle(self, fd: int) -> None:
         if fd == self.log_fd:
@@ -186,7 +184,7 @@ class Process:
                 self.init_error = Failure("Runtime.InvalidEntrypoint", f"fork/exec {message['exec_error']}")
                 return
             self._exit_status = message.get("status")
-            self.max_rss_mb = max(self.max_rss_mb, message.get("max_rss_kb", 0) // 1024)
+            self.peak_mb = max(self.peak_mb, message.get("max_rss_kb", 0) // 1024)
         self._end()
 
     def _end(self) -> None:
@@ -248,22 +246,37 @@ class Process:
                 connection.answer(200, b"")  # there is no snapshot to wait for
             case "POST", ["restore", "error"]:
                 self._take_init_error(connection, request)
+            case _, ["invocation", "next"] | ["invocation", _, "response" | "error"] | ["init", "error"]:
+                connection.answer(405, b"")
             case _:
                 connection.answer(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
-    def _current(self, connection: Connection, request_id: str) -> Invocation | None:
+    def _refuse(self, connection: Connection, state: str) -> None:
+        """Answer a report that does not fit the runtime's state, as AWS's Runtime Interface Emulator words it."""
+        if self.ready:
+            now = "Ready"
+        elif not self._serving:
+            now = "Started"
+        else:
+            now = "RuntimeResponseSentState" if self._invocation and self._invocation.answered else "Running"
+        text = f"State transition from {now} to {state} failed for runtime. Error: State transition is not allowed"
+        connection.answer_error(403, "InvalidStateTransition", text)
+
+    def _current(self, connection: Connection, request: Request, request_id: str, state: str) -> Invocation | None:
         """The invocation a report is about, unless it is none of ours or already answered."""
         invocation = self._invocation
         if invocation is None or invocation.request_id != request_id:
             connection.answer_error(400, "InvalidRequestID", "Invalid request ID")
             return None
         if invocation.answered:
-            connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
+            self._refuse(connection, state)
             return None
+        invocation.answer_begun, invocation.answer_ended = request.begun, time.monotonic()
+        invocation.produced = request.size
         return invocation
 
     def _take_response(self, connection: Connection, request: Request, request_id: str) -> None:
-        invocation = self._current(connection, request_id)
+        invocation = self._current(connection, request, request_id, "InvocationResponse")
         if invocation is None:
             return
         limit = invocation.payload_limit
@@ -284,19 +297,19 @@ class Process:
         connection.answer_ok()
 
     def _take_error(self, connection: Connection, request: Request, request_id: str) -> None:
-        invocation = self._current(connection, request_id)
+        invocation = self._current(connection, request, request_id, "InvocationErrorResponse")
         if invocation is None:
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        invocation.failure = Failure(kind or "Unhandled", "", self.plan.rewrite(request.body), reported=True)
+        invocation.failure = Failure(kind, "", self.plan.rewrite(request.body), reported=True)
         connection.answer_ok()
 
     def _take_init_error(self, connection: Connection, request: Request) -> None:
         if self.ready or self._serving:
-            connection.answer_error(403, "InvalidStateTransition", "State transition is not allowed")
+            self._refuse(connection, "InitError")
             return
         kind = request.headers.get("lambda-runtime-function-error-type", "")
-        self.init_error = Failure(kind or "Runtime.Unknown", "", self.plan.rewrite(request.body) or b"{}")
+        self.init_error = Failure(kind, "", self.plan.rewrite(request.body) or b"{}")
         connection.answer_ok()
 
     def hand_out(self, invocation: Invocation, headers: dict[str, str], payload: bytes) -> None:
@@ -310,6 +323,8 @@ class Process:
         if connection is None or self._undelivered is None:
             return
         headers, payload = self._undelivered
+        if self._invocation is not None:
+            self._invocation.handed_out = time.monotonic()
         self._undelivered, self._polling, self.ready = None, None, False
         connection.answer(200, payload, headers)
         self._watch_writes(connection)
@@ -332,24 +347,24 @@ class Process:
             return Failure(kind, "Runtime exited without providing a reason")
         return Failure(kind, f"Runtime exited with error: exit status {code}")
 
-    def peak_memory_mb(self) -> int:
-        """The highest resident memory of the function's process and its children so far; 0 when they are gone."""
-        return 0 if self.exited or not self.pid else memory.peak_mb(memory.descendants(self.pid))
+    def look_at_memory(self) -> list[int]:
+        """Note the peak of memory so far, and tell which processes there are.
 
-    def rest(self, *, freeze: bool) -> int:
-        """Halt everything until the next invocation, if the runtime waits for that.
-
-        Returns:
-            the peak of memory so far, in MB. If it was short and over the limit, nobody has noticed until now; of
-            several processes the peaks say little, because they share memory and have them at different times.
+        It is exact for a single one; of children that have ended it is what was seen while they ran.
         """
-        pids = memory.descendants(self.pid)
+        pids = [] if self.exited else memory.descendants(self.pid)
+        several_mb = memory.resident_mb(pids) if len(pids) > 1 else 0
+        self.peak_mb = max(self.peak_mb, memory.peak_mb(pids), several_mb)
+        return pids
+
+    def rest(self, *, freeze: bool) -> None:
+        """Halt everything until the next invocation, if the runtime waits for that."""
+        pids = self.look_at_memory()
         if freeze and self.ready:
             self._frozen = processor.halt(pids)
-        peak_mb = memory.peak_mb(pids)
-        if self.plan.enforce_memory and len(pids) == 1 and peak_mb > self.plan.memory_mb:
+        # A peak that was short nobody has noticed until now; several processes have theirs at different times.
+        if self.plan.enforce_memory and len(pids) == 1 and memory.peak_mb(pids) > self.plan.memory_mb:
             self.out_of_memory = True
-        return peak_mb
 
     def go_on(self) -> None:
         """End the rest."""

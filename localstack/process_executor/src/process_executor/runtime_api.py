@@ -5,11 +5,20 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 import json
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 VERSION = "/2018-06-01/runtime/"
-REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 413: "Payload Too Large"}
+REASONS = {
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Payload Too Large",
+}
 HEAD_LIMIT = 2 * 1024 * 1024  # the X-Ray cause travels in a header of up to a megabyte
 READ_SIZE = 1 << 18
 
@@ -26,6 +35,7 @@ class Request:
         body: cut off at the connection's limit.
         size: how long it really was, in bytes.
         trailers: of a chunked body; a streaming runtime reports its error there.
+        begun: when its first byte arrived, by the monotonic clock.
     """
 
     method: str
@@ -34,6 +44,7 @@ class Request:
     body: bytes
     size: int
     trailers: Mapping[str, str]
+    begun: float
 
 
 class Connection:
@@ -47,6 +58,7 @@ class Connection:
         self._in = bytearray()
         self._out = bytearray()
         self._continued = False
+        self._begun = 0.0
 
     def fileno(self) -> int:
         """For the poller."""
@@ -65,6 +77,8 @@ class Connection:
                 if not data:
                     self.closed = True
                     return
+                if not self._in:
+                    self._begun = time.monotonic()
                 self._in += data
                 if len(data) < READ_SIZE:
                     return
@@ -106,7 +120,7 @@ class Connection:
             body, trailers, consumed = bytes(self._in[start : start + min(size, body_limit + 1)]), {}, start + size
         del self._in[:consumed]
         self._continued = False
-        return Request(method, path, headers, body, size, trailers)
+        return Request(method, path, headers, body, size, trailers, self._begun)
 
     def _chunked_body(self, start: int, limit: int) -> tuple[bytes, int, dict[str, str], int] | None:
         data, position, body, size = self._in, start, bytearray(), 0
