@@ -162,10 +162,10 @@ class Cloud:
 
         def read() -> list[str]:
             try:
-                found = logs.filter_log_events(logGroupName=group or f"/aws/lambda/{name}")["events"]
+                pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group or f"/aws/lambda/{name}")
+                return [event["message"] for page in pages for event in page["events"]]
             except logs.exceptions.ResourceNotFoundException:
                 return []
-            return [event["message"] for event in found]
 
         return eventually(read, until)
 

@@ -227,8 +227,10 @@ def test_unserializable_response_is_the_runtimes_error(cloud):
 
 def test_infinite_recursion_is_an_error_of_the_function(cloud):
     """CPython's own limit ends it."""
-    answer = cloud.run("def handler(event, context): return handler(event, context)")
-    assert answer.json["errorType"] == "RecursionError"
+    statement = "def handler(event, context): return handler(event, context)"
+    found = cloud.run(statement).json
+    assert (found["errorType"], found["errorMessage"]) == ("RecursionError", "maximum recursion depth exceeded")
+    assert found["stackTrace"][0] == f'  File "/var/task/app.py", line 1, in handler\n    {statement}\n'
 
 
 def test_version_is_named_to_the_function_and_the_caller(cloud):

@@ -127,8 +127,9 @@ def test_output_without_a_newline_is_an_event(cloud):
 
 def test_output_that_is_not_utf8_is_marked(cloud):
     """Bytes that are no text are replaced, the rest is kept."""
-    log = cloud.run(r"import os" + "\ndef handler(event, context): os.write(1, b'caf\\xe9 \\xff ok\\n')").log
-    assert "\ncaf\ufffd \ufffd ok\n" in log
+    name = cloud.deploy("import os\ndef handler(event, context): os.write(1, b'caf\\xe9 \\xff ok\\n')")
+    assert "\ncaf\ufffd \ufffd ok\n" in cloud.invoke(name).log
+    assert "caf\ufffd \ufffd ok\n" in cloud.events(name, finished)
 
 
 def test_ten_megabytes_of_output_are_kept(cloud):
@@ -136,9 +137,14 @@ def test_ten_megabytes_of_output_are_kept(cloud):
     source = (
         "def handler(event, context):\n    for n in range(10_000): print(f'{n:05}' + 'x' * 1_000)\n    return 'done'\n"
     )
-    answer = cloud.run(source, Timeout=30)
+    name = cloud.deploy(source, Timeout=30)
+    answer = cloud.invoke(name)
     assert answer.json == "done"
     assert "\n09999" + "x" * 1000 + "\nEND" in answer.log
+    events = cloud.events(name, finished)
+    assert [event for event in events if event.endswith("x\n")] == [
+        f"{n:05}" + "x" * 1000 + "\n" for n in range(10_000)
+    ]
 
 
 ENDLESS = """

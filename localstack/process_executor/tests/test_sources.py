@@ -79,6 +79,7 @@ def test_function_url_hands_the_request_over(cloud, fetch):
     assert (event["rawQueryString"], event["queryStringParameters"]) == ("q=1&q=2", {"q": "1,2"})
     assert (event["headers"]["x-mine"], event["body"], event["isBase64Encoded"]) == ("m", "text", False)
     assert event["requestContext"]["http"]["method"] == "POST"
+    assert "cookies" not in event
 
 
 def test_function_url_answers_with_status_headers_and_bytes(cloud, fetch):
@@ -104,6 +105,40 @@ def test_function_url_sets_the_cookies_of_the_answer(cloud, fetch):
     """Each is a header of its own."""
     name = cloud.deploy("def handler(event, context): return {'statusCode': 200, 'cookies': ['a=1; Secure', 'b=2']}")
     assert fetch(name)[1].get_all("Set-Cookie") == ["a=1; Secure", "b=2"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "body"),
+    [
+        ({"body": "grüße", "headers": {"x-mine": "m"}}, '{"body":"grüße","headers":{"x-mine":"m"}}'),
+        ({"cookies": ["a=1"]}, '{"cookies":["a=1"]}'),
+        (["statusCode"], '["statusCode"]'),
+        ("words", "words"),
+    ],
+)
+def test_function_url_answers_with_what_has_no_status(cloud, fetch, returned, body):
+    """All of it is the body, and JSON."""
+    status, headers, text = fetch(cloud.deploy(f"def handler(event, context): return {returned!r}"))
+    assert (status, headers["Content-Type"], text.decode()) == (200, "application/json", body)
+    assert (headers["x-mine"], headers["Set-Cookie"]) == (None, None)
+
+
+@pytest.mark.parametrize("value", ["x", None, 99, 600, 200.5, True])
+def test_function_url_answers_502_for_what_is_no_status(cloud, fetch, value):
+    """As for a function that failed."""
+    status, _, body = fetch(cloud.deploy(f"def handler(event, context): return {{'statusCode': {value!r}}}"))
+    assert (status, body) == (502, b"Internal Server Error")
+
+
+def test_function_url_hands_over_bytes_and_cookies(cloud, fetch):
+    """A body that is no text arrives in base64, cookies in a list of their own, too."""
+    name = cloud.deploy(
+        "import json\ndef handler(event, context): return {'statusCode': 200, 'body': json.dumps(event)}"
+    )
+    headers = {"Content-Type": "application/octet-stream", "Cookie": "a=1; b=2"}
+    event = json.loads(fetch(name, data=b"\x00\xff", headers=headers)[2])
+    assert (event["isBase64Encoded"], base64.b64decode(event["body"])) == (True, b"\x00\xff")
+    assert (event["cookies"], event["headers"]["cookie"]) == (["a=1", "b=2"], "a=1; b=2")
 
 
 def test_function_url_of_a_failing_function_is_a_502(cloud, fetch):

@@ -104,15 +104,18 @@ def test_snap_start_hook_that_fails_is_an_error_of_the_start(cloud):
 def test_handler_that_does_not_exist_is_named(cloud, handler, error_type, message):
     """A wrong handler is answered in the runtime client's words."""
     found = cloud.run("def handler(event, context): pass", Handler=handler).json
-    assert (found["errorType"], found["errorMessage"]) == (error_type, message)
+    assert found == {"errorMessage": message, "errorType": error_type, "requestId": "", "stackTrace": []}
 
 
 def test_syntax_error_is_shown_with_its_line(cloud):
     """A module that is not Python says where."""
     found = cloud.run("def handler(event, context:\n    pass\n").json
-    assert found["errorType"] == "Runtime.UserCodeSyntaxError"
-    assert found["errorMessage"].startswith("Syntax error in module 'app': ")
-    assert found["stackTrace"] == ['  File "/var/task/app.py" Line 1\n    def handler(event, context:\n']
+    assert found == {
+        "errorMessage": "Syntax error in module 'app': '(' was never closed (app.py, line 1)",
+        "errorType": "Runtime.UserCodeSyntaxError",
+        "requestId": "",
+        "stackTrace": ['  File "/var/task/app.py" Line 1\n    def handler(event, context:\n'],
+    }
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,12 @@ def test_slow_import_is_given_its_time(cloud_of_short_inits):
 
 
 def test_zip_that_is_none_is_refused(cloud):
-    """Code that is not an archive never becomes a function."""
+    """Code that is not an archive never becomes a function, and no function becomes that."""
     error = cloud.awslambda.exceptions.InvalidParameterValueException
-    with pytest.raises(error, match="Could not unzip uploaded file"):
+    words = re.escape("Could not unzip uploaded file. Please check your file, then try to upload again.") + "$"
+    with pytest.raises(error, match=words):
         cloud.create({"ZipFile": b"no archive"})
+    name = cloud.deploy("def handler(event, context): return 'before'")
+    with pytest.raises(error, match=words):
+        cloud.awslambda.update_function_code(FunctionName=name, ZipFile=b"no archive")
+    assert cloud.invoke(name).json == "before"

@@ -60,15 +60,28 @@ def complete() -> None:
         caller = request.remote_addr or ""
         event["requestContext"]["http"]["sourceIp"] = event["headers"]["x-forwarded-for"] = caller
         event["headers"].setdefault("x-amzn-trace-id", TraceHeader().ensure_root_exists().to_header_str())
-        return event
+        given = [cookie.strip() for line in request.headers.getlist("Cookie") for cookie in line.split(";")]
+        return event | ({"cookies": given} if given else {})
 
     @patch(urlrouter.lambda_result_to_response)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _response(call: Callable[..., Any], result: Any) -> Any:
-        payload = collected(result.payload)
-        response = call(replace(result, payload=payload))
-        for cookie in cookies(payload):
-            response.headers.add("Set-Cookie", cookie)
-        return response
+        return answer_to(collected(result.payload), lambda payload: call(replace(result, payload=payload)))
+
+
+def answer_to(payload: bytes, call: Callable[[bytes], Any]) -> Any:
+    """The HTTP answer for what a function returned; LocalStack makes it of objects that have a status."""
+    answer = answered(payload)
+    if answer is None:
+        return call(payload)
+    if "statusCode" not in answer:
+        text = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
+        return call(json.dumps({"statusCode": 200, "body": text}).encode())
+    if not is_status(answer["statusCode"]):
+        return Response("Internal Server Error", status=502)
+    response = call(payload)
+    for cookie in answer.get("cookies") or []:
+        response.headers.add("Set-Cookie", str(cookie))
+    return response
 
 
 def named(api_id: str, region: str) -> tuple[Any, str, Any] | None:
@@ -130,12 +143,15 @@ def is_text(payload: bytes) -> bool:
     return True
 
 
-def cookies(payload: bytes) -> list[str]:
-    """The cookies of an answer in payload format 2.0, which one without a status is not."""
+def answered(payload: bytes) -> dict[str, Any] | None:
+    """What a function returned, if it is an object: an answer in payload format 2.0 if it has a status, else a body."""
     try:
         answer = json.loads(payload)
     except ValueError:
-        return []
-    if not isinstance(answer, dict) or "statusCode" not in answer:
-        return []
-    return [str(cookie) for cookie in answer.get("cookies") or []]
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def is_status(value: object) -> bool:
+    """Whether it is a status of HTTP, as a number or in digits."""
+    return not isinstance(value, bool) and str(value).isdecimal() and 100 <= int(str(value)) < 600
