@@ -241,16 +241,34 @@ def test_fork_bomb_is_limited(staged_cloud):
     assert staged_cloud.run("def handler(event, context): return 'served'").json == "served"
 
 
-def test_child_that_outlives_the_handler_goes_with_its_environment(cloud):
-    """The answer does not wait for it, and a session of its own does not save it."""
+OUTLIVING = """
+import os, subprocess
+def session(seconds):
+    subprocess.Popen(["sleep", seconds], start_new_session=True)
+def daemon(seconds):
+    if (child := os.fork()) == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", seconds])
+        os._exit(0)
+    os.waitpid(child, 0)
+def handler(event, context):
+    globals()[event["kind"]](event["seconds"])
+"""
+
+
+def test_function_leads_its_own_session_and_group(cloud):
+    """No signal to a group of LocalStack's reaches it."""
+    source = "import os\ndef handler(event, context): return [os.getpid(), os.getsid(0), os.getpgrp()]\n"
+    assert len(set(cloud.run(source).json)) == 1
+
+
+@pytest.mark.parametrize("kind", ["session", "daemon"])
+def test_child_that_outlives_the_handler_goes_with_its_environment(cloud, kind):
+    """The answer does not wait for it, and neither a session of its own nor another parent saves it."""
     marker = str(uuid.uuid4().int)[:9]
-    source = """
-    import subprocess
-    def handler(event, context):
-        subprocess.Popen(["sleep", event], start_new_session=True)
-    """
-    name = cloud.deploy(source)
-    assert cloud.invoke(name, marker).error is None
+    name = cloud.deploy(OUTLIVING)
+    assert cloud.invoke(name, {"kind": kind, "seconds": marker}).error is None
     assert sleeps(marker)
     cloud.awslambda.delete_function(FunctionName=name)
     eventually(lambda: sleeps(marker), lambda alive: not alive)

@@ -215,13 +215,21 @@ def test_two_hundred_environments_leave_nothing_behind(clouds):
     assert len(ours) <= 3
 
 
+LISTENING = "0A"  # the state in /proc/net/tcp
+
+
 def descriptors(cloud: Cloud) -> int:
-    """The executor's: pipes and pollers; LocalStack's own connections come and go."""
+    """The executor's: pipes, pollers, local sockets and those that listen; LocalStack's connections come and go."""
+    process = Path(f"/proc/{cloud.process.pid}")
     links = []
-    for path in Path(f"/proc/{cloud.process.pid}/fd").iterdir():
+    for path in (process / "fd").iterdir():
         with contextlib.suppress(OSError):
             links.append(str(path.readlink()))
-    return len([link for link in links if link.startswith(("pipe:", "anon_inode:"))])
+    local = [line.split()[6] for line in (process / "net/unix").read_text().splitlines()[1:]]
+    tcp = [line.split() for line in (process / "net/tcp").read_text().splitlines()[1:]]
+    inodes = {*local, *(fields[9] for fields in tcp if fields[3] == LISTENING)}
+    ours = [link for link in links if link.startswith(("pipe:", "anon_inode:")) or link[8:-1] in inodes]
+    return len(ours)
 
 
 def thread_names(cloud: Cloud) -> list[str]:
