@@ -147,6 +147,22 @@ def test_hot_reload_ignores_what_is_not_code(cloud, source_folder):
     assert cloud.invoke(name).json == first
 
 
+def test_hot_reload_ignores_what_it_is_told_to(clouds):
+    """The setting's globs are in place of the usual ones."""
+    cloud = clouds(PROCESS_EXECUTOR_HOT_RELOAD_IGNORE="*.txt,notes")
+    folder = cloud.folder / "source"
+    (folder / "notes").mkdir(parents=True)
+    (folder / "app.py").write_text("import os\ndef handler(event, context): return os.getpid()\n")
+    name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(folder)})
+    first = cloud.invoke(name).json
+    for path in ("read.txt", "notes/any.py"):
+        (folder / path).write_text("new")
+        assert cloud.invoke(name).json == first
+    (folder / ".app.py.swp").write_text("")
+    cloud.invoke(name)
+    assert len([line for line in cloud.output if f"of {name}:$LATEST: its files have changed" in line]) == 1
+
+
 def test_hot_reloaded_syntax_error_is_mended_by_saving(cloud, source_folder):
     """A broken save is answered with its error, the next good one is served."""
     code = source_folder / "app.py"

@@ -157,6 +157,23 @@ def test_log_of_localstack_tells_start_stop_and_failure(cloud):
     assert "is gone" in lines[2]
 
 
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nowhere\n", "failed to initialize: Runtime.ImportModuleError"),
+        ("import os\nos._exit(4)\n", "failed to initialize: Runtime exited with error: exit status 4"),
+        ("import time\ndef handler(event, context): time.sleep(9)\n", "Task timed out after 1.00 seconds"),
+    ],
+)
+def test_log_of_localstack_tells_the_reason_first(cloud, source, reason):
+    """Then that the process is gone."""
+    name = cloud.deploy(source, Timeout=1)
+    cloud.invoke(name)
+    lines = [line.rstrip() for line in cloud.output if f"of {name}:$LATEST" in line]
+    found = next(number for number, line in enumerate(lines) if line.endswith(reason))
+    assert "is gone" in lines[found + 1]
+
+
 def test_log_of_localstack_tells_of_extensions(cloud):
     """There is no Extensions API, and a layer may need it."""
     content = {"ZipFile": zipped({"extensions/agent": "#!/bin/sh\n"})}

@@ -126,3 +126,16 @@ def test_interpreter_of_another_version_is_not_taken(clouds):
     name = cloud.deploy("def handler(event, context): pass")
     reason = cloud.awslambda.get_function_configuration(FunctionName=name)["StateReason"]
     assert "needs a Python 3.13 interpreter and none was found" in reason
+
+
+def test_interpreter_may_be_named(cloud, clouds):
+    """Where none would be found, the setting tells."""
+    source = "import sys\ndef handler(event, context): return sys.version_info[:2]\n"
+    assert cloud.run(source, Runtime="python3.12").json == [3, 12]
+    [found] = [each["python"] for each in cloud.status()["nurseries"] if each["runtime"] == "python3.12"]
+    hidden = {"PATH": "/nowhere", "PYENV_ROOT": "/nowhere"}
+    bare = clouds(**hidden)
+    reason = bare.configuration(bare.deploy(source, Runtime="python3.12"))["StateReason"]
+    assert "needs a Python 3.12 interpreter and none was found" in reason
+    told = clouds(PROCESS_EXECUTOR_INTERPRETERS=f"python3.12={found}", **hidden)
+    assert told.run(source, Runtime="python3.12").json == [3, 12]
