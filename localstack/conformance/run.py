@@ -103,7 +103,7 @@ def run(suite: Path, folder: Path, isolation: str, words: list[str]) -> int:
     }
     files = [f"{SUITE}/{name}" for name in FILES]
     options = ["-p", "recorded", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "-W", "ignore"]
-    shown = ["-q", "-rfEX", "--tb=short", "--show-capture=no", "--timeout=240"]
+    shown = ["-q", "-rfEsX", "--tb=short", "--show-capture=no", "--timeout=240"]
     command = [sys.executable, "-m", "pytest", *options, *shown, *files, *words]
     return subprocess.run(command, cwd=suite, env=os.environ | settings, check=False).returncode
 

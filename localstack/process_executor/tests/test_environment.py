@@ -206,7 +206,7 @@ def test_tmp_is_private_and_kept_while_warm(cloud):
     assert cloud.run(source).json[0] is False
 
 
-def test_tmp_is_limited_to_its_configured_size(staged_cloud):
+def test_tmp_is_limited_to_its_configured_size(cloud):
     """A full /tmp is the function's problem, in the kernel's words."""
     source = """
     def handler(event, context):
@@ -215,9 +215,9 @@ def test_tmp_is_limited_to_its_configured_size(staged_cloud):
                 file.write(bytes(1 << 20))
         return "fits"
     """
-    name = staged_cloud.deploy(source, EphemeralStorage={"Size": 512}, MemorySize=1024, Timeout=30)
-    assert staged_cloud.invoke(name, {"mb": 500}).json == "fits"
-    found = staged_cloud.invoke(name, {"mb": 600}).json
+    name = cloud.deploy(source, EphemeralStorage={"Size": 512}, MemorySize=1024, Timeout=30)
+    assert cloud.invoke(name, {"mb": 500}).json == "fits"
+    found = cloud.invoke(name, {"mb": 600}).json
     assert (found["errorType"], found["errorMessage"]) == ("OSError", "[Errno 28] No space left on device")
 
 

@@ -206,6 +206,54 @@ def test_nothing_else_can_be_written_to(run, here, statement, text):
     assert run(f"{statement}; return 'done';", here) == [text.partition(":")[0], text]
 
 
+FULL = "ENOSPC: no space left on device"
+FILLED = [
+    ("fs.writeFileSync('/tmp/a', eight)", "write"),
+    ("fs.writeFileSync('/tmp/a', 'x'.repeat(8 * MB))", "write"),
+    ("await promisify(fs.writeFile)('/tmp/a', eight)", "write"),
+    ("await fsp.writeFile('/tmp/a', eight)", "write"),
+    ("for (let i = 0; i < 8; i++) fs.writeFileSync(`/tmp/${i}`, one)", "write"),
+    ("for (let i = 0; i < 8; i++) await fsp.writeFile(`/tmp/${i}`, one)", "write"),
+    ("for (let i = 0; i < 8; i++) fs.appendFileSync('/tmp/a', one)", "write"),
+    ("opened = fs.openSync('/tmp/a', 'w'); for (let i = 0; i < 8; i++) fs.writeSync(opened, one)", "write"),
+    ("opened = await fsp.open('/tmp/a', 'w'); for (let i = 0; i < 8; i++) await opened.write(one)", "write"),
+    ("await stream.pipeline(Array(8).fill(one), fs.createWriteStream('/tmp/a'))", "write"),
+    (
+        "await stream.pipeline(Array(8).fill(one), (await fsp.open('/tmp/a', 'w')).createWriteStream())",
+        "write",
+    ),
+    (
+        "fs.writeFileSync('/tmp/a', eight.subarray(0, 3 * MB)); await fsp.copyFile('/tmp/a', '/tmp/b')",
+        "copyfile '/tmp/a' -> '/tmp/b'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "call"), FILLED)
+def test_tmp_has_a_size(run, statements, call):
+    """One for all files together, however they are written; how much of it is free is known."""
+    program = f"""
+    const MB = 1 << 20, one = Buffer.alloc(MB), eight = Buffer.alloc(8 * MB);
+    const clear = () => fs.readdirSync("/tmp").forEach((name) => fs.rmSync(`/tmp/${{name}}`, {{ recursive: true }}));
+    const free = ({{ bavail, bsize }}) => (bavail * bsize) / MB;
+    let opened;
+    clear();
+    for (let i = 0; i < 508; i++) fs.appendFileSync("/tmp/much", one);
+    const told = [fs.statfsSync("/tmp"), await fsp.statfs("/tmp"), await promisify(fs.statfs)("/tmp")];
+    const found = told.map(free);
+    try {{
+        {statements};
+    }} catch (error) {{
+        found.push(error.errno, error.code, error.message, error.syscall);
+    }}
+    if (typeof opened === "number") fs.closeSync(opened);
+    await opened?.close?.();
+    clear();
+    return found;
+    """
+    assert run(program, "/tmp") == [4, 4, 4, -28, "ENOSPC", f"{FULL}, {call}", call.split()[0]]
+
+
 STARTED = [
     ("childProcess.execSync('cat /opt/words.txt').toString()", "in the layer"),
     ("childProcess.execFileSync('cat', ['/opt/words.txt']).toString()", "in the layer"),

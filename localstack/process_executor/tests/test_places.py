@@ -164,6 +164,114 @@ def test_file_of_the_function_cannot_be_written_to(run, here, mode):
     )
 
 
+FULL = "[Errno 28] No space left on device"
+FILLED = [
+    "with open('/tmp/a', 'wb') as file:\n    for _ in range(8):\n        file.write(MEGABYTE)",
+    "with open('/tmp/a', 'w') as file:\n    file.write('x' * (8 << 20))",
+    "for number in range(8):\n    pathlib.Path(f'/tmp/{number}').write_bytes(MEGABYTE)",
+    "files = [tempfile.TemporaryFile() for _ in range(8)]\nfor file in files:\n    file.write(MEGABYTE)",
+    "with open('/tmp/a', 'wb') as file:\n    for _ in range(8):\n        os.write(file.fileno(), MEGABYTE)",
+    "pathlib.Path('/tmp/0').write_bytes(3 * MEGABYTE)\nshutil.copyfile('/tmp/0', '/tmp/1')",
+    "os.chdir('/tmp')\nopen('a', 'ab').write(4 * MEGABYTE)\npathlib.Path('/tmp/b').write_text('b')",
+]
+
+
+@pytest.mark.parametrize("statements", FILLED)
+def test_tmp_has_a_size(run, here, statements):
+    """One for all files together, however they are written; how much of it is free is known."""
+    program = f"""
+    import gc, os, pathlib, shutil, tempfile
+    MEGABYTE = bytes(1 << 20)
+    free = lambda: round(shutil.disk_usage("/tmp").free / (1 << 20))
+    for name in os.listdir("/tmp"):
+        shutil.rmtree("/tmp/" + name, ignore_errors=True)
+        pathlib.Path("/tmp", name).unlink(missing_ok=True)
+    gc.collect()  # what earlier programs have left open takes room
+    with open("/tmp/much", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 508 << 20)
+    scope, found = dict(globals()), [free()]
+    try:
+        exec({statements!r}, scope)
+    except OSError as error:
+        found += [str(error)[:{len(FULL)}], free() < 4]
+    scope.clear()
+    gc.collect()
+    os.remove("/tmp/much")
+    os.chdir("/var/task")
+    """
+    assert run(program, here) == [4, FULL, True]
+
+
+def test_file_that_is_removed_makes_room(cloud):
+    """And what is written over takes no more of it."""
+    source = """
+    import os, shutil
+    def handler(event, context):
+        found = []
+        with open("/tmp/a", "wb") as file:
+            file.write(bytes(512 << 20))
+        with open("/tmp/a", "r+b") as file:
+            found.append(file.write(bytes(20 << 20)))
+        os.remove("/tmp/a")
+        with open("/tmp/b", "wb") as file:
+            found.append(file.write(bytes(400 << 20)))
+        return [*found, shutil.disk_usage("/tmp").used]
+    """
+    assert cloud.run(source, MemorySize=3008, Timeout=30).json == [20 << 20, 400 << 20, 400 << 20]
+
+
+def test_size_of_tmp_is_the_functions(cloud):
+    """What it is configured with, by its name and by a descriptor."""
+    source = """
+    import os, shutil
+    def handler(event, context):
+        descriptor = os.open("/tmp", os.O_RDONLY)
+        found = os.fstatvfs(descriptor)
+        return [list(shutil.disk_usage("/tmp")), found.f_bavail * found.f_frsize]
+    """
+    size = 1024 << 20
+    assert cloud.run(source, EphemeralStorage={"Size": 1024}).json == [[size, 0, size], size]
+
+
+OPENED = [
+    ("open('/tmp/f', 'w')", ["TextIOWrapper", "BufferedWriter", "FileIO", "w", False, True]),
+    ("open('/tmp/f', 'r+b')", ["BufferedRandom", "BufferedRandom", "FileIO", "rb+", False, True]),
+    ("open('/tmp/f', 'wb', buffering=0)", ["FileIO", "FileIO", "FileIO", "wb", False, True]),
+    ("open('/tmp/f', 'a', buffering=1)", ["TextIOWrapper", "BufferedWriter", "FileIO", "a", True, True]),
+    (
+        "os.fdopen(os.open('/tmp/f', os.O_RDWR), 'w+')",
+        ["TextIOWrapper", "BufferedRandom", "FileIO", "w+", False, True],
+    ),
+    (
+        "open(os.open('/tmp/f', os.O_WRONLY), 'wb', closefd=False)",
+        ["BufferedWriter", "BufferedWriter", "FileIO", "wb", False, False],
+    ),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), OPENED)
+def test_files_of_tmp_are_pythons_own(run, here, expression, expected):
+    """Of its types and not of others, and closed when nothing refers to them."""
+    program = f"""
+    import gc, io, os
+    open("/tmp/f", "w").close()
+    file = {expression}
+    buffer = getattr(file, "buffer", file)
+    raw = getattr(buffer, "raw", buffer)
+    kinds = [type(each).__name__ for each in (file, buffer, raw) if type(each).__module__ == "_io"]
+    found = [*kinds, file.mode, getattr(file, "line_buffering", False), raw.closefd]
+    number = file.fileno()
+    gc.disable()
+    file.write("kept" if isinstance(file, io.TextIOBase) else b"kept")
+    del file, buffer, raw
+    gc.enable()
+    assert open("/tmp/f").read() == "kept"
+    assert os.path.exists(f"/proc/self/fd/{{number}}") != found[-1]
+    if not found[-1]: os.close(number)
+    """
+    assert run(program, here) == expected
+
+
 def test_opt_is_empty_without_layers(cloud):
     """It is there, and nothing of the machine's is in it."""
     assert cloud.run("import os\ndef handler(event, context): return os.listdir('/opt')\n").json == []

@@ -2,12 +2,13 @@
 
 A function that names ``/var/task``, ``/opt`` or ``/tmp`` itself means its own, but without a mount namespace these are
 the machine's. Python asks for files through ``open`` and the functions of ``os``: here they take AWS's paths, and
-refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does. What a module knows about its own place
-(``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries are handed it too.
+refuse to write anywhere but to ``/tmp``, as AWS's read-only file system does, and more than fits there. What a module
+knows about its own place (``__file__``, ``sys.path``, the working directory) stays the real path, because C libraries
+are handed it too.
 
 Not reached are paths that C code opens by itself, and those inside the programs that a function starts: such a program
 gets real paths in its arguments and variables; a Python also gets this (``started``). What C code leaves in the
-machine's ``/tmp`` is found there.
+machine's ``/tmp`` is found there, and what it writes to the function's counts when Python code writes next.
 
 The nursery installs this before it imports anything that a function will use. Like the nursery it runs under any
 CPython from 3.9 on and imports nothing but the standard library.
@@ -20,13 +21,16 @@ from __future__ import annotations
 
 import builtins
 import errno
+import fcntl
 import functools
 import io
 import os
 import re
 import resource
+import stat
 import sys
 import time
+from _weakref import ref  # the module weakref takes longer to import
 from contextlib import suppress
 
 TYPE_CHECKING = False  # the module typing takes as long to import as half of this one
@@ -36,17 +40,21 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-READING = ("access", "chdir", "getxattr", "listdir", "listxattr", "lstat", "pathconf", "readlink", "stat", "statvfs")
+READING = ("access", "chdir", "getxattr", "listdir", "listxattr", "lstat", "pathconf", "readlink", "stat")
 STARTING = ("execv", "execve", "posix_spawn", "posix_spawnp")
 CREATING = ("mkdir", "mkfifo", "mknod")
 CHANGING = ("chmod", "chown", "lchown", "removexattr", "setxattr", "truncate", "utime")
 REMOVING = ("remove", "rmdir", "unlink")
 MOVING = ("rename", "replace")
 LINKING = ("link", "symlink")
+WRITING = ("write", "pwrite")
+FILLING = ("writev", "pwritev", "posix_fallocate", "ftruncate", "truncate")
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 TMP = "/tmp"  # noqa: S108  # the function's own
 DEVICES = ("/dev", "/proc")
 SOCKET_NAME_BYTES = 108  # with the zero behind it
+PAGE_BYTES = 4096  # what every file of /tmp takes a multiple of
+UNCHECKED_BYTES = 16 << 20  # may be written to it before it is counted anew how much is taken
 # Folders that the variables of programs are translated for; /var/lang may be the machine's /usr.
 TOLD_PROGRAMS = (TMP, "/var/task", "/opt")
 # The folder beside the private /tmp with what a Python that is started runs first, and the variable that names it.
@@ -64,7 +72,13 @@ limits: dict[int, tuple[int, int]] = {}
 known: list[str] = []
 moved_in_at = 0.0
 user = ""
+# The function's /tmp with no links in its path, its size, and what may be written to it before it is counted anew.
+tmp = ""
+tmp_bytes = 0
+unchecked = sys.maxsize
 real_stat = os.stat
+real_listdir = os.listdir
+real_scandir = os.scandir
 real_readlink = os.readlink
 
 
@@ -76,9 +90,14 @@ def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, i
         others: real folders in use.
         shown_limits: by name in the module ``resource``.
         shown_user: what this process's user is called.
+
+    The limit of each file's size is the size of ``/tmp``.
     """
-    global moved_in_at, user  # noqa: PLW0603
+    global moved_in_at, user, tmp, tmp_bytes, unchecked  # noqa: PLW0603
     user = shown_user
+    tmp = os.path.realpath(places[TMP])
+    tmp_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    unchecked = 0
     moved_in_at = time.time()
     known[:] = [*places.values(), *others, os.path.dirname(places[TMP])]
     folders.update(places)
@@ -228,6 +247,135 @@ def refuse_to_write(path: Any, given: Any, dir_fd: int | None = None, *, new: bo
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), given)
 
 
+# --- The size of /tmp -----------------------------------------------------------------------------------------------
+
+
+def is_in_tmp(file: Any) -> bool:
+    """Whether a path or a descriptor is of the function's own ``/tmp``."""
+    try:
+        if isinstance(file, int):
+            return is_below(real_readlink(f"/proc/self/fd/{file}"), tmp)
+        return is_below(os.path.realpath(os.fsdecode(real(file))), tmp)
+    except (OSError, TypeError, ValueError):
+        return False
+
+
+def taken(status: os.stat_result) -> int:
+    """How many bytes of ``/tmp`` a file takes: whole pages, and none for its holes."""
+    if not stat.S_ISREG(status.st_mode):
+        return 0
+    return min(status.st_blocks * 512, -(-status.st_size // PAGE_BYTES) * PAGE_BYTES)
+
+
+def all_taken() -> int:
+    """How many bytes of ``/tmp`` are taken by the files in it, and by those that are removed and still open."""
+    found = {}
+    for name in real_listdir("/proc/self/fd"):
+        if is_in_tmp(int(name)):
+            with suppress(OSError):
+                status = real_stat(int(name))
+                found[status.st_ino] = taken(status)
+    folders_left = [tmp]
+    while folders_left:
+        with suppress(OSError), real_scandir(folders_left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders_left.append(entry.path)
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    found[status.st_ino] = taken(status)
+    return sum(found.values())
+
+
+def that_fit(descriptor: int, wanted: int, position: int | None = None) -> int:
+    """How many bytes may be written to an open file.
+
+    Args:
+        descriptor: the file's.
+        wanted: how many are to be written.
+        position: where in the file; None for where it stands.
+
+    Raises:
+        OSError: ENOSPC, none.
+    """
+    global unchecked  # noqa: PLW0603
+    if wanted > max(unchecked, 0) and is_in_tmp(descriptor):
+        status = real_stat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
+            here = os.lseek(descriptor, 0, os.SEEK_CUR) if position is None else position
+            start = status.st_size if appends else here
+            left = max(tmp_bytes - all_taken(), 0)
+            fit = left + max(taken(status) - start, 0)  # what is overwritten takes nothing more
+            if not fit:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            unchecked = min(left, UNCHECKED_BYTES)
+            wanted = min(wanted, fit)
+    unchecked -= wanted
+    return wanted
+
+
+def part_that_fits(descriptor: int, data: Any, position: int | None = None) -> Any:
+    """As much of what is to be written to an open file as fits; what is no data as it is."""
+    try:
+        wanted = memoryview(data).nbytes
+    except TypeError:
+        return data
+    fit = that_fit(descriptor, wanted, position)
+    return data if fit == wanted else memoryview(data).cast("B")[:fit]
+
+
+def behind(descriptor: int, position: int | None) -> int:
+    """How many bytes an open file has behind a position; None for where it stands."""
+    start = os.lseek(descriptor, 0, os.SEEK_CUR) if position is None else position
+    return max(real_stat(descriptor).st_size - start, 0)
+
+
+def reword(error: OSError, file: Any) -> None:
+    """Say that there is no space left: the limit of each file's size stands in for the end of ``/tmp``."""
+    if error.errno == errno.EFBIG and resource.RLIMIT_FSIZE in limits and is_in_tmp(file):
+        error.errno, error.strerror = error.args = errno.ENOSPC, os.strerror(errno.ENOSPC)
+
+
+def write_raw(file: ref[Any], data: Any, /) -> Any:
+    """The method ``write`` of a raw file of ``/tmp``."""
+    raw: Any = file()
+    descriptor = raw.fileno()
+    try:
+        return io.FileIO.write(raw, part_that_fits(descriptor, data))
+    except OSError as error:
+        reword(error, descriptor)
+        raise
+
+
+def truncate_raw(file: ref[Any], size: Any = None, /) -> Any:
+    """Its method ``truncate``."""
+    raw: Any = file()
+    try:
+        return io.FileIO.truncate(raw, size)
+    except OSError as error:
+        reword(error, raw.fileno())
+        raise
+
+
+def limit_size(file: Any, path: Any) -> None:
+    """Have an open file grow no further than fits, if it is in ``/tmp``.
+
+    It asks its raw file to write. One without a buffer is raw itself, and would not live as long as its method.
+
+    Args:
+        file: what was opened.
+        path: the real path that it was opened by, or a descriptor.
+    """
+    global unchecked  # noqa: PLW0603
+    raw = getattr(getattr(file, "buffer", file), "raw", None)
+    named = isinstance(path, str) and path.startswith("/")
+    if raw is not None and (is_below(path, folders[TMP]) if named else is_in_tmp(raw.fileno())):
+        own = ref(raw)  # a file that refers to itself is not closed when nothing else does
+        raw.write, raw.truncate = functools.partial(write_raw, own), functools.partial(truncate_raw, own)
+        unchecked -= PAGE_BYTES
+
+
 # --- The functions --------------------------------------------------------------------------------------------------
 
 
@@ -334,9 +482,91 @@ def opening(function: Function) -> Function:
     @functools.wraps(function)
     def call(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
         place = real(file)
-        if isinstance(mode, str) and set("wax+") & set(mode) and not ("x" in mode and is_there(place)):
+        writes = isinstance(mode, str) and set("wax+") & set(mode)
+        if writes and not ("x" in mode and is_there(place)):
             refuse_to_write(place, file, new=bool(set("wax") & set(mode)))
-        return carry_out(function, place, file, (mode, *args), kwargs)
+        found = carry_out(function, place, file, (mode, *args), kwargs)
+        if writes and folders:
+            limit_size(found, place)
+        return found
+
+    return call
+
+
+def writing(function: Function) -> Function:
+    """``os.write``: as much as fits, as the kernel does."""
+
+    @functools.wraps(function)
+    def call(descriptor: int, data: Any, *position: Any) -> Any:
+        try:
+            return function(descriptor, part_that_fits(descriptor, data, *position), *position)
+        except OSError as error:
+            reword(error, descriptor)
+            raise
+
+    return call
+
+
+def filling(function: Function) -> Function:
+    """A function that lets a file grow: by how much is counted before something is written next."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        global unchecked  # noqa: PLW0603
+        unchecked = min(unchecked, 0) if folders else unchecked
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            reword(error, args[0] if args else kwargs["path"])
+            raise
+
+    return call
+
+
+def sending(function: Function) -> Function:
+    """``os.sendfile``, with which ``shutil`` copies."""
+
+    @functools.wraps(function)
+    def call(out_fd: int, in_fd: int, offset: int | None, count: int) -> Any:
+        wanted = min(count, behind(in_fd, offset))
+        fit = that_fit(out_fd, wanted)
+        try:
+            return function(out_fd, in_fd, offset, count if fit == wanted else fit)
+        except OSError as error:
+            reword(error, out_fd)
+            raise
+
+    return call
+
+
+def copying(function: Function) -> Function:
+    """``os.copy_file_range``, with which ``pathlib`` does."""
+
+    @functools.wraps(function)
+    def call(src: int, dst: int, count: int, offset_src: int | None = None, offset_dst: int | None = None) -> Any:
+        wanted = min(count, behind(src, offset_src))
+        fit = that_fit(dst, wanted, offset_dst)
+        try:
+            return function(src, dst, count if fit == wanted else fit, offset_src, offset_dst)
+        except OSError as error:
+            reword(error, dst)
+            raise
+
+    return call
+
+
+def measuring(function: Function, keyword: str = "path") -> Function:
+    """``os.statvfs``: ``/tmp`` is a file system of its own."""
+    ask = reading(function, keyword)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        found = ask(*args, **kwargs)
+        if not folders or not is_in_tmp((*args, *kwargs.values())[0]):
+            return found
+        left = max(tmp_bytes - all_taken(), 0) // PAGE_BYTES
+        sizes = (PAGE_BYTES, PAGE_BYTES, tmp_bytes // PAGE_BYTES, left, left)
+        return type(found)((*sizes, *found[len(sizes) :]), {"f_fsid": found.f_fsid})
 
     return call
 
@@ -695,10 +925,16 @@ def install(*, at_once: bool = True) -> None:
         (REMOVING, removing),
         (MOVING, moving),
         (LINKING, linking),
+        (WRITING, writing),
+        (FILLING, filling),
     )
     for names, kind in kinds:
         for name in names:
             replace(os, name, kind)
+    replace(os, "sendfile", sending)
+    replace(os, "copy_file_range", copying)
+    replace(os, "statvfs", measuring)
+    replace(os, "fstatvfs", functools.partial(measuring, keyword="fd"))
     replace(os, "putenv", putting)
     replace(os, "unsetenv", taking_away)
     replace(os, "system", commanding)

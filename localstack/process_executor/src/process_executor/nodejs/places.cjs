@@ -3,9 +3,9 @@
  * AWS's folders for JavaScript where the kernel gives no mount namespace, as `places.py` has them for Python.
  *
  * A function that names `/var/task`, `/opt` or `/tmp` itself means its own. Here the functions of `fs` take these
- * names, and refuse to write anywhere but to `/tmp`; so do the loaders of modules, worker threads, sockets, and what
- * starts programs. What a module knows about its own place (`__dirname`, `import.meta.url`, `process.cwd()`) stays the
- * real path.
+ * names, and refuse to write anywhere but to `/tmp`, and more than fits there; so do the loaders of modules, worker
+ * threads, sockets, and what starts programs. What a module knows about its own place (`__dirname`, `import.meta.url`,
+ * `process.cwd()`) stays the real path.
  *
  * Node.js requires this before anything else, in each of its threads and in each Node.js that a function starts:
  * NODE_OPTIONS names a file of the environment's own that calls `moveIn`. Not reached is what native modules open
@@ -29,6 +29,9 @@ const TOLD_PROGRAMS = [TMP, "/var/task", "/opt"];
 const NAMED = /(?<![\w./~-])\/(?:var\/task|var\/runtime|var\/lang|opt|tmp)(?:\/[^\s'":;,|&<>()]*|(?![\w./-]))/g;
 // What is asked for in place of what is refused: Node.js makes the error that goes with it.
 const NOWHERE = "/proc/self/nowhere/at-all";
+const FULL = "/dev/full";
+const PAGE_BYTES = 4096; // what every file of `/tmp` takes a multiple of
+const UNCHECKED_BYTES = 16 << 20; // may be written to it before it is counted anew how much is taken
 
 const OPENS = new Set(["open", "appendFile", "writeFile"]);
 const TAKES = new Set(["rename", "link", "copyFile", "cp"]); // from one path to another
@@ -36,12 +39,15 @@ const CREATES = new Set(["mkdir", "mkdtemp", "mkdtempDisposable", "symlink", "co
 const REMOVES = new Set(["unlink", "rmdir"]);
 const CHANGES = new Set(["chmod", "chown", "lchmod", "lchown", "lutimes", "rm", "truncate", "utimes"]);
 const WRITES = new Set([...OPENS, ...TAKES, ...CREATES, ...REMOVES, ...CHANGES]);
+const FILLS = new Set(["write", "writev", "writeFile", "appendFile", "copyFile"]);
+const GROWS = new Set([...FILLS, "cp", "ftruncate", "truncate"]);
 const TELLS = new Set(["mkdir", "mkdtemp", "readlink", "realpath"]); // paths
 const KEEPS = /^(un)?watch|^exists$/; // the function that it is given, or calls it without an error
 const CALLS_OTHERS = /^(create(Read|Write)Stream|glob(Sync)?)$/; // of these functions
 
-const { O_ACCMODE = 3, O_CREAT, O_EXCL, COPYFILE_EXCL } = fs.constants;
-const { existsSync, lstatSync, realpathSync, statSync } = fs;
+const { O_ACCMODE = 3, O_APPEND, O_CREAT, O_EXCL, COPYFILE_EXCL } = fs.constants;
+const { existsSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } =
+  fs;
 
 // AWS's folders and the real ones; empty until a function moves in.
 const places = {};
@@ -49,6 +55,14 @@ const places = {};
 const known = [];
 let databases = false;
 let movedInAt = 0;
+// Of the function's `/tmp`, and what may be written to it before it is counted anew.
+let size = 0;
+let unchecked = 0;
+// Its real names, and descriptors that are not in it: what Node.js was started with.
+let roots = [];
+let inherited = new Set();
+let fullDevice;
+let handles = false;
 
 const below = (name, folder) => name === folder || name.startsWith(`${folder}/`);
 
@@ -155,7 +169,7 @@ function opening(call, words) {
 function refusal(call, words) {
   const how = OPENS.has(call) ? opening(call, words) : undefined;
   if (how === null) return undefined;
-  const [file, target] = words.map((word) => {
+  const [file, target] = words.slice(0, TAKES.has(call) || call === "symlink" ? 2 : 1).map((word) => {
     const text = textOf(word);
     return text === undefined ? undefined : (how ? followed : path.resolve)(real(text));
   });
@@ -187,10 +201,108 @@ function refusal(call, words) {
   return CHANGES.has(call) && isThere(file) ? "EROFS" : undefined;
 }
 
+/** What a descriptor is of, in the kernel's words. */
+function linkOf(descriptor) {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return "nothing";
+  }
+}
+
+/** Whether a path or a descriptor is of the function's own `/tmp`. */
+function isInTmp(file) {
+  try {
+    const found = typeof file === "number" ? linkOf(file) : followed(textOf(real(file)));
+    return roots.some((folder) => below(found, folder));
+  } catch {
+    return false;
+  }
+}
+
+/** How many bytes of `/tmp` a file takes: whole pages, and none for its holes. */
+function taken(status) {
+  if (!status?.isFile()) return 0;
+  return Math.min(status.blocks * 512, Math.ceil(status.size / PAGE_BYTES) * PAGE_BYTES);
+}
+
+/** How many bytes of `/tmp` are left. */
+function left() {
+  let all = 0;
+  const folders = [places[TMP]];
+  while (folders.length > 0) {
+    const folder = folders.pop();
+    try {
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        const file = `${folder}/${entry.name}`;
+        if (entry.isDirectory()) folders.push(file);
+        else all += taken(statusOf(file, lstatSync));
+      }
+    } catch {} // it has been removed meanwhile
+  }
+  return Math.max(size - all, 0);
+}
+
+/** How many bytes a call is to write. */
+function wanted(call, [first, data, ...words]) {
+  if (call === "copyFile") return statusOf(real(first))?.size ?? 0;
+  const options = typeof words[0] === "object" ? words[0] : undefined;
+  const length = options?.length ?? words[1];
+  if (call === "write" && typeof data !== "string" && typeof length === "number") return length;
+  const encoding = [words[1], words[0], options?.encoding].find((word) => typeof word === "string");
+  const bytes = (part) => (typeof part === "string" ? Buffer.byteLength(part, encoding) : (part?.byteLength ?? 0));
+  return [data].flat().reduce((sum, part) => sum + bytes(part), 0);
+}
+
+/** How many bytes a call overwrites: these take nothing more. */
+function overwritten(call, file, [data, ...words]) {
+  if (call === "appendFile") return 0;
+  if (typeof file !== "number") return taken(statusOf(file));
+  const told = readFileSync(`/proc/self/fdinfo/${file}`, "utf8");
+  const [here, flags] = [/^pos:\s+(\d+)/m, /^flags:\s+(\d+)/m].map((line) => told.match(line)[1]);
+  if (Number.parseInt(flags, 8) & O_APPEND) return 0;
+  const given = typeof data === "string" || call === "writev" ? words[0] : (words[0]?.position ?? words[2]);
+  const position = call === "writeFile" ? here : (given ?? here);
+  return Math.max(taken(fstatSync(file)) - Number(position), 0);
+}
+
+/** Whether what a call is to write does not fit into `/tmp`. */
+function isFull(call, words) {
+  if (!FILLS.has(call) || inherited.has(words[0])) return false;
+  const bytes = wanted(call, words);
+  if (bytes > unchecked) {
+    const [given, ...rest] = call === "copyFile" ? words.slice(1) : words;
+    try {
+      if (!isInTmp(given)) return false;
+      const file = typeof given === "number" ? given : followed(textOf(real(given)));
+      const free = left();
+      if (bytes > free + overwritten(call, file, rest)) return true;
+      unchecked = Math.min(free, UNCHECKED_BYTES);
+    } catch {
+      return false; // the function it goes to says what is wrong
+    }
+  }
+  unchecked -= bytes + (typeof words[0] === "number" ? 0 : PAGE_BYTES);
+  return false;
+}
+
+/** What `statfs` tells of `/tmp`: a file system of its own. */
+function measured(found) {
+  const number = found.bsize.constructor;
+  const free = number(Math.floor(left() / PAGE_BYTES));
+  return Object.assign(found, {
+    bsize: number(PAGE_BYTES),
+    blocks: number(Math.floor(size / PAGE_BYTES)),
+    bfree: free,
+    bavail: free,
+  });
+}
+
 /** An error in the function's words: with the paths that it gave, and without frames of this file. */
 function reword(error, told, code) {
   if (!util.types.isNativeError(error)) return error;
   const { message, stack } = error;
+  code ??= error.code === "EFBIG" ? "ENOSPC" : undefined; // the limit of each file's size stands in for the end of /tmp
   if (code) {
     const [errno, [, text]] = [...util.getSystemErrorMap()].find(([, [name]]) => name === code);
     Object.assign(error, { errno, code, message: error.message.replace(/^\w+: [^,]*/, `${code}: ${text}`) });
@@ -223,16 +335,27 @@ function standIn(library, name, given) {
   const writes = WRITES.has(call);
   const instead = function (...words) {
     const told = new Map();
-    const code = writes ? refusal(call, words.slice(0, 3)) : undefined;
+    const refused = writes ? refusal(call, words.slice(0, 3)) : undefined;
+    const full = !refused && isFull(call, words);
+    const code = full && call === "copyFile" ? "ENOSPC" : refused;
     const removal = call === "rm" && code && (isFolder(real(words[0])) ? "rmdir" : "unlink");
     for (let at = 0; at < paths; at += 1) {
       const found = code && at === written ? NOWHERE : real(words[at]);
       if (found !== words[at]) told.set(String(found), textOf(words[at]));
       words[at] = found;
     }
+    if (full && !code) {
+      if (typeof words[0] === "number") words[0] = fullDevice ??= openSync(FULL, "r+");
+      else [words[0], words[2]] = [FULL, typeof words[2] === "function" ? words[2] : undefined];
+    }
     const tells = told.size > 0 && (TELLS.has(call) || words[1]?.withFileTypes);
-    const answer = (result) => (tells ? shown(result) : result);
-    const callback = library === fs && call === name && !KEEPS.test(name) && told.size > 0 && words.at(-1);
+    const measures = call === "statfs" && isInTmp(words[0]);
+    const answer = (result) => {
+      if (library === fs.promises && call === "open") standInForHandles(result);
+      return measures && result ? measured(result) : tells ? shown(result) : result;
+    };
+    const rewords = told.size > 0 || measures || GROWS.has(call);
+    const callback = library === fs && call === name && !KEEPS.test(name) && rewords && words.at(-1);
     if (typeof callback === "function") {
       // At once, but without a frame of this file.
       words[words.length - 1] = (error, ...results) =>
@@ -253,6 +376,28 @@ function standIn(library, name, given) {
     }
   };
   return Object.defineProperties(instead, Object.getOwnPropertyDescriptors(given));
+}
+
+/** The methods of what `fs.promises.open` gives, once there is one. */
+function standInForHandles(handle) {
+  if (handles) return;
+  handles = true;
+  const prototype = Object.getPrototypeOf(handle);
+  for (const call of ["write", "writev", "writeFile", "appendFile", "truncate"]) {
+    const given = prototype[call];
+    const instead = async function (...words) {
+      const full = isFull(call, [this.fd, ...words]) && (await fs.promises.open(FULL, "r+"));
+      try {
+        return await given.apply(full || this, words);
+      } catch (error) {
+        throw reword(error, []);
+      } finally {
+        await full?.close?.();
+      }
+    };
+    Object.defineProperties(instead, Object.getOwnPropertyDescriptors(given));
+    Object.defineProperty(prototype, call, { ...Object.getOwnPropertyDescriptor(prototype, call), value: instead });
+  }
 }
 
 function standInForFiles() {
@@ -424,6 +569,10 @@ exports.moveIn = (config) => {
   const folders = [...Object.values(config.places), path.dirname(config.places[TMP]), __dirname];
   const linked = folders.filter(existsSync).map((folder) => realpathSync(folder));
   movedInAt = statSync(config.preload).ctimeMs; // also for threads and programs
+  size = Number(readFileSync("/proc/self/limits", "utf8").match(/^Max file size.*?(\d+)/m)[1]);
+  roots = [config.places[TMP], realpathSync(config.places[TMP])];
+  const descriptors = readdirSync("/proc/self/fd").map(Number);
+  inherited = new Set(descriptors.filter((each) => /^(pipe|socket):/.test(linkOf(each))));
   exports.translate({ places: config.places, known: [...folders, ...linked] });
   for (const [name, [theirs, own]] of Object.entries(config.variables)) {
     if (process.env[name] !== theirs) continue;
