@@ -263,7 +263,7 @@ class Process:
         connection.answer_error(403, "InvalidStateTransition", text)
 
     def _current(self, connection: Connection, request: Request, request_id: str, state: str) -> Invocation | None:
-        """The invocation a report is about, unless it is none of ours or already answered."""
+        """The invocation a report is about, with when it came; None if it is none of ours or already answered."""
         invocation = self._invocation
         if invocation is None or invocation.request_id != request_id:
             connection.answer_error(400, "InvalidRequestID", "Invalid request ID")
