@@ -44,6 +44,26 @@ def test_everything_works_by_keyboard(board, text):
     expect(board.gate.username).to_be_visible()
 
 
+def test_username_is_focused_first(board, engine):
+    """Whoever came to sign in can type at once."""
+    board.open(engine)
+    expect(board.gate.username).to_be_focused()
+
+
+def test_widget_does_not_interrupt_who_writes(board, text):
+    """It may come late, while somebody writes a message; the rest is not typed into its username."""
+    discovery, held = "**/.well-known/openid-configuration", []
+    board.page.route(discovery, lambda route: held.append(route), times=1)  # noqa: PLW0108  # Playwright looks at it
+    with board.page.expect_request(discovery):
+        board.open("identity")
+    board.field.focus()
+    held[0].continue_()
+    expect(board.gate.username).to_be_visible()
+    board.page.keyboard.type(text)
+    expect(board.field).to_have_value(text)
+    expect(board.gate.username).to_have_value("")
+
+
 def test_focus_is_always_visible(signed_in):
     """Whatever Tab reaches shows an outline (WCAG 2.2, success criterion 2.4.7)."""
     board = signed_in(ALICE)

@@ -88,7 +88,7 @@ class Page {
       await this.#session.checkIssuer();
       gateStatus("");
       this.#canSignIn = true;
-      await this.#session.signIn("#widget-container");
+      await this.#session.signIn(part("widget-container"));
     } catch (error) {
       this.#cannotSignIn(error);
       return;

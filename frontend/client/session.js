@@ -34,7 +34,9 @@ export class Session {
   constructor(config, engine, widgetFiles) {
     this.#config = config;
     const { issuer, clientId, redirectUri, scopes } = config;
-    this.#options = { issuer, clientId, redirectUri, scopes, assets: { baseUrl: widgetFiles } };
+    // Whoever writes a message when the widget is shown goes on writing; the classic engine's asks for the focus anyway.
+    const features = { autoFocus: false };
+    this.#options = { issuer, clientId, redirectUri, scopes, features, assets: { baseUrl: widgetFiles } };
     Object.assign(
       this.#options,
       engine === "classic" ? { useClassicEngine: true, baseUrl: new URL(issuer).origin } : { useClassicEngine: false },
@@ -115,6 +117,7 @@ export class Session {
   async signIn(element) {
     // The widget brings a main landmark; the page has one already.
     this.#widget.on("ready", () => document.getElementById("okta-sign-in")?.setAttribute("role", "group"));
+    this.#widget.on("afterRender", () => focusUnlessBusy(element));
     try {
       const tokens = await this.#widget.showSignInToGetTokens({ el: element });
       this.#client.tokenManager.setTokens(tokens);
@@ -177,6 +180,14 @@ export class Session {
     sessionStorage.removeItem(SIGNED_OUT_KEY);
     return where;
   }
+}
+
+/** Go to the first field in `element` that is still empty, unless the person is busy elsewhere on the page. */
+function focusUnlessBusy(element) {
+  const focused = document.activeElement ?? document.body;
+  if (focused !== document.body && !element.contains(focused)) return;
+  const fields = [...element.querySelectorAll("input:not([type=hidden], [type=checkbox])")];
+  (fields.find((field) => !field.value) ?? fields[0])?.focus();
 }
 
 function problemOf(error, { clientId, redirectUri }) {
