@@ -190,6 +190,7 @@ class ComposeStack:
             "IDP_CONTROL_NETWORKS": settings.idp_control_networks,
             "IDP_CONTROL_KEY": settings.idp_control_key,
             "IDP_LOG_LEVEL": settings.idp_log_level,
+            "PROCESS_EXECUTOR_ANSWERS": settings.answers,
             "PROCESS_EXECUTOR_CPU_SHARE": settings.cpu_share,
             "OKTA_ISSUER": settings.issuer,
             "OKTA_CLIENT_ID": settings.client_id,

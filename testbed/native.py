@@ -276,6 +276,7 @@ class NativeStack:
             "LAMBDA_RUNTIME_EXECUTOR": "process",
             "PROCESS_EXECUTOR_RUNTIMES_DIR": str(settings.home / "runtimes"),
             "PROCESS_EXECUTOR_LOG_FILE": str(self.log_file("lambda")),
+            "PROCESS_EXECUTOR_ANSWERS": settings.answers,
             "PROCESS_EXECUTOR_CPU_SHARE": settings.cpu_share,
         }
 

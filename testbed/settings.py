@@ -113,6 +113,7 @@ class Settings:
     idp_control_networks: str
     idp_control_key: str
     idp_log_level: str
+    answers: str
     cpu_share: str
     keys_url: str
     deployment_file: Path
@@ -136,6 +137,9 @@ class Settings:
         engine = values.get("WIDGET_ENGINE") or "identity"
         if engine not in {"identity", "classic"}:
             raise bad_setting("WIDGET_ENGINE", engine, "identity or classic")
+        answers = values.get("PROCESS_EXECUTOR_ANSWERS") or "2024"
+        if answers not in {"2024", "2026"}:
+            raise bad_setting("PROCESS_EXECUTOR_ANSWERS", answers, "2024 or 2026")
         cpu_share = values.get("PROCESS_EXECUTOR_CPU_SHARE") or "1"
         if cpu_share not in {"0", "1", "2"}:
             raise bad_setting("PROCESS_EXECUTOR_CPU_SHARE", cpu_share, "0, 1 or 2")
@@ -169,6 +173,7 @@ class Settings:
             idp_control_networks=values.get("IDP_CONTROL_NETWORKS") or "",
             idp_control_key=values.get("IDP_CONTROL_KEY") or "",
             idp_log_level=values.get("IDP_LOG_LEVEL") or "WARNING",
+            answers=answers,
             cpu_share=cpu_share,
             keys_url=values.get("DEPLOYER_KEYS_URL") or f"{issuer}/v1/keys",
             deployment_file=Path(values.get("DEPLOYMENT_FILE") or home / "stacks" / stack / "deployment.json"),

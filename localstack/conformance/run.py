@@ -1,6 +1,7 @@
 """Run LocalStack's own tests of Lambda, whose answers were recorded on AWS, on the process executor.
 
-`make conformance` sets up and runs this, once with the isolation that the kernel allows and once without namespaces.
+`make conformance` sets up and runs this, once with the isolation that the kernel allows and once without namespaces;
+each time with AWS's answers of 2024, which the archive has, and then with those of 2026 where they are others.
 The tests start a LocalStack of their own on port 4566. Words on the command line go to pytest.
 """
 
@@ -12,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,10 @@ def main() -> int:
     given, words = parser.parse_known_args()
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         suite = fetch(Path(folder))
-        renew(suite / SUITE / "test_lambda.py")
-        codes = [run(suite, Path(folder), isolation, words) for isolation in given.isolation or ISOLATIONS]
+        isolations = given.isolation or ISOLATIONS
+        codes = [run(suite, isolation, 2024, words) for isolation in isolations]
+        changed = renew(suite / SUITE / "test_lambda.py")
+        codes += [run(suite, isolation, 2026, words, only=changed) for isolation in isolations]
     return max(codes)
 
 
@@ -53,8 +57,8 @@ def fetch(folder: Path) -> Path:
     return folder / ARCHIVE
 
 
-def renew(tests: Path) -> None:
-    """Put what AWS has answered since then in the place of what was recorded."""
+def renew(tests: Path) -> list[str]:
+    """Put what AWS has answered since then in the place of what was recorded; the tests of that."""
     newer = tomllib.loads((HERE / "newer.toml").read_text())
     text = tests.read_text()
     for edit in newer["edits"]:
@@ -68,6 +72,7 @@ def renew(tests: Path) -> None:
     for test, answers in newer["answers"].items():
         merge(by_test[test], answers)
     recordings.write_text(json.dumps(recorded))
+    return list(newer["answers"])
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -79,10 +84,11 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> None:
             old[name] = value
 
 
-def run(suite: Path, folder: Path, isolation: str, words: list[str]) -> int:
-    """Run the tests once; pytest's exit status."""
-    print(f"== isolation: {isolation}", flush=True)
-    state = folder / isolation
+def run(suite: Path, isolation: str, year: int, words: list[str], only: Sequence[str] = ()) -> int:
+    """Run all tests, or only these, once; pytest's exit status."""
+    folder = suite.parent
+    print(f"== isolation: {isolation}, AWS's answers of {year}", flush=True)
+    state = folder / f"{isolation}-{year}"
     for name in ("tmp", "cache", "files"):
         (state / name).mkdir(parents=True)
     folder.chmod(0o755)
@@ -97,6 +103,8 @@ def run(suite: Path, folder: Path, isolation: str, words: list[str]) -> int:
         "PROVIDER_OVERRIDE_DYNAMODB": "moto",
         "PROCESS_EXECUTOR_RUNTIMES_DIR": str(HOME / "runtimes"),
         "PROCESS_EXECUTOR_ISOLATION": isolation,
+        "PROCESS_EXECUTOR_ANSWERS": str(year),
+        "CONFORMANCE_ONLY": " ".join(only),
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",

@@ -50,6 +50,7 @@ def test_settings_prefer_the_environment_over_dotenv(tmp_path):
         ("MODE", "docker"),
         ("STACK", "../x"),
         ("WIDGET_ENGINE", "gen3"),
+        ("PROCESS_EXECUTOR_ANSWERS", "2025"),
         ("PROCESS_EXECUTOR_CPU_SHARE", "512"),
         ("START_TIMEOUT_S", "soon"),
     ],

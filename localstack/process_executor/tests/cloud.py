@@ -47,6 +47,10 @@ class Answer:
         return json.loads(self.payload)
 
     @property
+    def timed_out(self) -> bool:
+        return self.error == "Unhandled" and " Task timed out after " in self.json["errorMessage"]
+
+    @property
     def log_lines(self) -> list[str]:
         return self.log.splitlines()
 

@@ -225,9 +225,7 @@ def test_timeout_is_told_and_the_next_invocation_served(cloud, deploy):
     """With a loop that no timer of its own could end."""
     name = deploy("exports.handler = async (event) => { while (event.loop); return 'well'; };", Timeout=1)
     answer = cloud.invoke(name, {"loop": True})
-    assert re.fullmatch(
-        r"RequestId: [\da-f-]{36} Error: Task timed out after 1\.00 seconds", answer.json["errorMessage"]
-    )
+    assert answer.json["errorMessage"].endswith(" Task timed out after 1.00 seconds")
     assert cloud.invoke(name).json == "well"
 
 

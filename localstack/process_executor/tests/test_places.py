@@ -65,7 +65,7 @@ READ = [
     ("os.popen('cat $WORDS; echo $WORDS').read()", "in the layer/opt/words.txt\n"),
     ("subprocess.check_output(['sh', '-c', 'test -d \"/var/task\" && echo /options'], text=True)", "/options\n"),
     ("[getpass.getuser(), os.path.expanduser('~')]", ["sbx_user1051", "/home/sbx_user1051"]),
-    ("oct(os.stat('/tmp').st_mode)", "0o41777"),
+    ("oct(os.stat('/tmp').st_mode)", "0o40700"),
     ("[layered.word, layered.__file__]", ["layered", "/opt/python/layered.py"]),
 ]
 

@@ -58,8 +58,7 @@ def cloud_of_shares(clouds):
 def test_initialization_that_is_repeated_in_an_invocation_has_its_share(cloud):
     """It failed with all of a processor; with the share it does not come that far within the function's timeout."""
     answer = cloud.run(FAILING, Timeout=5, MemorySize=128)
-    assert answer.json["errorType"] == "Sandbox.Timedout"
-    assert answer.json["errorMessage"].endswith("Error: Task timed out after 5.00 seconds")
+    assert answer.json["errorMessage"].endswith(" Task timed out after 5.00 seconds")
 
 
 def test_short_initialization_that_is_repeated_is_not_slowed_down(cloud):
@@ -72,7 +71,7 @@ def test_changed_code_is_initialized_anew(cloud, source_folder):
     """With all of a processor, although what was there before has failed."""
     (source_folder / "app.py").write_text(FAILING)
     name = cloud.create({"S3Bucket": "hot-reload", "S3Key": str(source_folder)}, Timeout=3, MemorySize=128)
-    assert cloud.invoke(name).json["errorType"] == "Sandbox.Timedout"
+    assert cloud.invoke(name).timed_out
     (source_folder / "app.py").write_text(FAILING.replace("raise RuntimeError", "handler = lambda *_:"))
     assert cloud.invoke(name).json == "got there"
 
@@ -101,7 +100,7 @@ def test_share_is_neither_saved_up_nor_forgotten(cloud_of_shares, handler):
 def test_share_grows_with_the_memory(cloud_of_shares):
     """What times out with little memory has the time with more."""
     name = cloud_of_shares.deploy(BUSY, Timeout=2, MemorySize=128)
-    assert cloud_of_shares.invoke(name, 0.3).json["errorType"] == "Sandbox.Timedout"
+    assert cloud_of_shares.invoke(name, 0.3).timed_out
     cloud_of_shares.awslambda.update_function_configuration(FunctionName=name, MemorySize=1769)
     cloud_of_shares.awslambda.get_waiter("function_updated_v2").wait(FunctionName=name)
     assert cloud_of_shares.invoke(name, 0.3).error is None

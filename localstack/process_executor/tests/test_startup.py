@@ -135,7 +135,7 @@ def test_exit_at_import_is_answered(cloud, statement, message):
 def test_import_that_hangs_runs_into_the_functions_timeout(cloud_of_short_inits):
     """When the time for initialization is over, it is tried again within the function's own timeout."""
     answer = cloud_of_short_inits.run("import threading\nthreading.Event().wait()\n", Timeout=1)
-    assert_error(answer, "Sandbox.Timedout", "Task timed out after 1.00 seconds")
+    assert answer.json["errorMessage"].endswith(" Task timed out after 1.00 seconds")
     assert "Phase: init\tStatus: timeout" in answer.log
     assert "Phase: invoke\tStatus: timeout" in answer.log
 

@@ -4,6 +4,7 @@ Whoever waits for something (an initialization, an invocation) drives the enviro
 does.
 """
 
+import json
 import logging
 import select
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 from process_executor import debugging
 from process_executor.invocations import Failure, Invocation, Outcome
-from process_executor.logs import Ending, Measures
+from process_executor.logs import Ending, Measures, timestamp
 from process_executor.plan import CannotStart, Plan
 from process_executor.process import Process
 from process_executor.processor import Share, share_of
@@ -251,12 +252,17 @@ class Environment:
             produced=invocation.produced,
         )
         self._init_ms = None
+        told = failure.payload_for(invocation.request_id) if failure else b""
+        if failure is not None and timed_out and plan.answers.dates_timeouts:
+            text = f"{timestamp()} {invocation.request_id} {failure.message}"
+            self._log(plan.lines.timed_out(text))
+            told = json.dumps({"errorMessage": text}, separators=(",", ":")).encode()
         self._log(plan.lines.end(invocation.request_id, measures, failure.ending if failure else Ending()))
         events, self._events = self._events, []
         self.state = "idle"
         WATCHER.watch(self)
         if failure is not None:
-            return Outcome(failure.payload_for(invocation.request_id), True, events)
+            return Outcome(told, True, events)
         return Outcome(invocation.response or b"", False, events)
 
     # --- Small parts -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
 from process_executor.live import LIVE
 from process_executor.logs import EventLog, JsonLines, TextLines
-from process_executor.paths import TASK_ROOT, Paths, private_folder, real_path
+from process_executor.paths import TASK_ROOT, Paths, init_variables, private_folder, real_path
 from process_executor.plan import CannotStart, Plan
 from process_executor.runtimes import Runtime
 from process_executor.settings import settings
@@ -171,6 +171,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         CODE.hold(self.id, function.code)
         nursery = nursery_for(runtime)
         level = nursery.start()
+        answers = settings().answers
         staged = level != "process"
         self._uid = claim_uid() if os.geteuid() == 0 and level != "user-namespaces" else 0
         self._debug_port = debugging.claim_port(settings().debug_port) if settings().debug_port else 0
@@ -178,7 +179,8 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
             runtime=runtime,
             task_dir=Path(function.code.get_unzipped_code_location()).absolute(),
             opt_dir=opt_folder(function.layers),
-            tmp_dir=None if staged else private_folder(self.id, self._uid, runtime),
+            tmp_dir=None if staged else private_folder(self.id, self._uid, runtime, own=answers.own_tmp),
+            answers=answers,
         )
         if paths.opt_dir and (paths.opt_dir / "extensions").is_dir():
             LOG.warning("%s: the extensions of its layers are not run", version.id.function_name)
@@ -199,12 +201,14 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         def order(api_address: str) -> Order:
             argv, entrypoint = program(runtime, variables, paths, self._debug_port)
             shown = paths.variables(variables, executed=argv is not None)
+            environment = shown | {"AWS_LAMBDA_RUNTIME_API": api_address}
             return Order(
                 id=self.id,
                 task_dir=str(paths.task_dir),
                 opt_dir=str(paths.opt_dir) if paths.opt_dir else None,
                 cwd=paths.task,
-                environment=shown | {"AWS_LAMBDA_RUNTIME_API": api_address},
+                environment=environment,
+                init_environment=environment if answers.init_has_variables else init_variables(variables),
                 site_dirs=paths.site_dirs(variables),
                 sys_path=paths.sys_path(variables),
                 handler=function.handler or "",
@@ -214,19 +218,21 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
                 uid=self._uid,
                 gid=self._uid,
                 tmp_mb=function.ephemeral_storage.size,
+                own_tmp=answers.own_tmp,
                 debug_port=self._debug_port,
                 must_read=paths.must_read(),
                 places=paths.places,
-                limits=nursery_program.LIMITS
+                limits=paths.limits
                 if staged
-                else nursery_program.LIMITS | unstaged_limits(self._uid, function.ephemeral_storage.size),
-                shown_limits=nursery_program.SHOWN_LIMITS,
+                else paths.limits | unstaged_limits(self._uid, function.ephemeral_storage.size),
+                shown_limits=paths.shown_limits,
             )
 
         return Plan(
             id=self.id,
             name=version.id.function_name,
             version=version.id.qualifier,
+            answers=answers,
             timeout_s=int(function.timeout),
             memory_mb=int(function.memory_size),
             order=order,

@@ -32,10 +32,6 @@ WARNED: set[str] = set()  # of URLs
 SIGNED_BY = "AWS4-HMAC-SHA256"
 BODY_FOLLOWS = bytes(8)  # in a streamed answer, behind its status and headers
 BYTES: dict[str, Any] = {"statusCode": 200, "headers": {"Content-Type": "application/octet-stream"}}
-FORBIDDEN = (
-    "Forbidden. For troubleshooting Function URL authorization issues, see:"
-    " https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
-)
 
 
 def complete() -> None:
@@ -49,7 +45,8 @@ def complete() -> None:
             called.add(api_id)
         refused = not may_call(*found, request) if found else api_id in called
         if refused and settings().url_permissions:
-            answer = Response(json.dumps({"Message": FORBIDDEN}), status=403, mimetype="application/json")
+            text = settings().answers.forbidden if found else settings().answers.forbidden_gone
+            answer = Response(json.dumps({"Message": text}), status=403, mimetype="application/json")
             answer.headers["x-amzn-ErrorType"] = "AccessDeniedException"
             return answer
         return call(self, request, api_id, region, **path)

@@ -232,6 +232,10 @@ class TextLines:
         """Before an invocation."""
         return [f"START RequestId: {request_id} Version: {version}"]
 
+    def timed_out(self, text: str) -> list[str]:
+        """Before the end of an invocation that took too long, where AWS says so: this line, and an empty one."""
+        return [f"{text}\n"]
+
     def end(self, request_id: str, measures: Measures, ending: Ending) -> list[str]:
         """After an invocation."""
         fields = [
@@ -314,6 +318,11 @@ class JsonLines:
     def start(self, request_id: str, version: str) -> list[str]:
         """Before an invocation."""
         return self._line("INFO", "start", {"requestId": request_id, "version": version})
+
+    def timed_out(self, text: str) -> list[str]:
+        """Nothing: the events at the end say it."""
+        del text
+        return []
 
     def end(self, request_id: str, measures: Measures, ending: Ending) -> list[str]:
         """After an invocation."""

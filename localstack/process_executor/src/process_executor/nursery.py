@@ -108,8 +108,7 @@ ENTRYPOINT, ENTRYPOINT_TEXT = "/lambda-entrypoint.sh", '#!/bin/sh\nexec /var/run
 FAILED_TO_MAKE = 71  # EX_OSERR
 REFILL_MS = 100  # the pool is filled when what was started last has started
 # As functions on AWS find them.
-LIMITS = {"RLIMIT_CORE": 10 << 30, "RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
-SHOWN_LIMITS = LIMITS | {"RLIMIT_FSIZE": resource.RLIM_INFINITY}
+LIMITS = {"RLIMIT_MEMLOCK": 64 << 10, "RLIMIT_NOFILE": 1024, "RLIMIT_NPROC": 742}
 
 libc = ctypes.CDLL(None, use_errno=True)
 stdlib_path: list[str] = []
@@ -282,14 +281,26 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
         namespaces = bool(config.get("staged"))
+        mapped = namespaces and config["maps_users"]
         if namespaces:
             unshare(CLONE_NEWNS)
-            mount_environment(order, config["host"], config["folders"])
+            mount("none", "/", flags=MS_REC | MS_PRIVATE)
+            mapped = mount_proc() and mapped
+            mount_environment(order, config["host"], config["folders"], mapped=mapped)
         show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
+        ours, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
+            ours.close()
+            if mapped:
+                leave_for_own_users(theirs)
+                order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
             function_process(order, log_fd, status_fd, config["level"])
+        show_environment(order["init_environment"])
+        if mapped:
+            follow_to_own_users(child, ours, order)
+            order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
         null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(null, number)
@@ -305,11 +316,16 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
     os._exit(FAILED_TO_MAKE)
 
 
-def mount_environment(order: Order, host: str, folders: Sequence[str]) -> None:
-    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    with suppress(OSError):  # refused where /proc is masked; then the processes of the host stay visible
+def mount_proc() -> bool:
+    """Show the processes of this PID namespace alone; refused where /proc is masked."""
+    with suppress(OSError):
         mount("proc", "/proc", "proc")
+        return True
+    return False
+
+
+def mount_environment(order: Order, host: str, folders: Sequence[str], *, mapped: bool) -> None:
+    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
     bind(host + order["task_dir"], "/var/task")
     make_read_only("/var/task")
     if order["opt_dir"]:
@@ -317,7 +333,7 @@ def mount_environment(order: Order, host: str, folders: Sequence[str]) -> None:
         make_read_only("/opt")
     bind(tmp_of(order["id"]), "/tmp")  # noqa: S108  # the function's own
     if os.path.exists("/etc/passwd"):
-        uid, gid = order["uid"] or SANDBOX_UID, order["gid"] or SANDBOX_GID
+        uid, gid = (SANDBOX_UID, SANDBOX_GID) if mapped or not order["uid"] else (order["uid"], order["gid"])
         user = f"{SANDBOX_USER}:x:{uid}:{gid}::/home/{SANDBOX_USER}:/sbin/nologin\n"
         write(users_of(order["id"]), "root:x:0:0:root:/root:/bin/bash\n" + user, 0o644)
         bind(users_of(order["id"]), "/etc/passwd")
@@ -474,6 +490,53 @@ def may_read_everything() -> bool:
     return bool(bits >> CAP_DAC_READ_SEARCH & 1)
 
 
+def leave_for_own_users(channel: socket.socket) -> None:
+    """Enter a user namespace, in which the function has AWS's user and group; the keeper says who these are outside."""
+    unshare(CLONE_NEWUSER)
+    channel.send(b"?")
+    if not channel.recv(1):
+        raise OSError(errno.EPERM, "the users of the environment could not be mapped")
+
+
+def follow_to_own_users(child: int, channel: socket.socket, order: Order) -> None:
+    """Say who the users are in the child's namespace, and enter it, so that the function may look at its init."""
+    channel.recv(1)
+    map_users(child, order["uid"], order["gid"])
+    channel.send(b"!")
+    namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
+    check(libc.setns(namespace, CLONE_NEWUSER), "setns")
+    os.close(namespace)
+
+
+def map_users(pid: int, uid: int, gid: int) -> None:
+    """Let this user and group, and root, be AWS's in the user namespace of a process."""
+    for name, shown, real in (("uid_map", SANDBOX_UID, uid), ("gid_map", SANDBOX_GID, gid)):
+        with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
+            file.write(f"0 0 1\n{shown} {real} 1\n")
+
+
+def may_map_users() -> bool:
+    """Whether the kernel lets this process give others a user namespace; tried with a process that ends at once."""
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        with suppress(OSError):
+            leave_for_own_users(theirs)
+        os._exit(0)
+    theirs.close()
+    try:
+        if not ours.recv(1):
+            return False
+        map_users(child, SANDBOX_UID, SANDBOX_GID)
+    except OSError:
+        return False
+    finally:
+        ours.close()
+        os.waitpid(child, 0)
+    return True
+
+
 def become(uid: int, gid: int, capability: int = 0) -> None:
     """Be this user, in no other group; with one capability, which programs inherit, or with none."""
     prctl(PR_SET_KEEPCAPS, int(bool(capability)))
@@ -495,13 +558,18 @@ def show_environment(environment: dict[str, str]) -> None:
     with open("/proc/self/stat", encoding="ascii") as file:
         fields = file.read().rpartition(")")[2].split()
     start, end = int(fields[47]), int(fields[48])
-    shown = {name: value for name, value in environment.items() if name != TELEMETRY_VARIABLE}
-    data = b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in shown.items())
+    data = as_in_proc(environment)
     if len(data) > end - start:
         return
     ctypes.memmove(start, data.ljust(end - start, b"\0"), end - start)
     with suppress(OSError):  # without the right to, zeros follow
         check(libc.prctl(PR_SET_MM, PR_SET_MM_ENV_END, ctypes.c_ulong(start + len(data)), 0, 0), "prctl")
+
+
+def as_in_proc(environment: dict[str, str]) -> bytes:
+    """Variables as ``/proc/PID/environ`` tells them, without the one that is the runtime client's alone."""
+    shown = {name: value for name, value in environment.items() if name != TELEMETRY_VARIABLE}
+    return b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in shown.items())
 
 
 def open_to_all(path: str) -> bool:
@@ -520,7 +588,9 @@ def limit_resources(limits: dict[str, int]) -> None:
     for name, wanted in limits.items():
         number = getattr(resource, name)
         _, hard = resource.getrlimit(number)
-        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        value = hard if wanted == resource.RLIM_INFINITY else wanted
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
         resource.setrlimit(number, (value, value))
 
 
@@ -748,7 +818,8 @@ class Nursery:
         if os.path.isdir(path):
             return
         os.mkdir(path)
-        tmpfs(path, f"mode=1777,size={order['tmp_mb']}m")
+        owner = f"mode=0700,uid={order['uid']},gid={order['gid']}" if order["own_tmp"] else "mode=1777"
+        tmpfs(path, f"{owner},size={order['tmp_mb']}m")
 
     def fork(self) -> int:
         """Fork; with namespaces, into a fresh PID namespace, of which the child is the init."""
@@ -845,6 +916,7 @@ def main() -> None:
     bootstrap.know_localstack()
     if config["preload"]:
         preload(config["preload"])
+    config["maps_users"] = config["level"] == "namespaces" and may_map_users()
     gc.collect()
     gc.freeze()  # collections in the forks leave the pages of what is imported here alone
     control = socket.socket(fileno=control_fd)

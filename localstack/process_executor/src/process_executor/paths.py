@@ -2,15 +2,24 @@
 
 import json
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from process_executor import nursery, places, runtimes
+from process_executor.answers import Answers
 from process_executor.runtimes import Runtime
 
 TASK_ROOT = "/var/task"
+# Those of the function's variables that process 1 has, where it has some of its own.
+INIT_VARIABLES = (
+    *("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_REGION"),
+    *("AWS_DEFAULT_REGION", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME", "AWS_LAMBDA_FUNCTION_NAME"),
+    *("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_LAMBDA_INITIALIZATION_TYPE"),
+    *("AWS_XRAY_CONTEXT_MISSING", "AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_ADDRESS", "_AWS_XRAY_DAEMON_PORT"),
+)
 
 
 class Paths:
@@ -18,9 +27,16 @@ class Paths:
 
     Attributes:
         places: the real folder for each of AWS's, where they differ.
+        limits: of resources, by name in the module of that name.
+        shown_limits: those that are told where another stands in for what a mount namespace would do.
     """
 
-    def __init__(self, *, runtime: Runtime, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None) -> None:
+    def __init__(
+        self, *, runtime: Runtime, task_dir: Path, opt_dir: Path | None, tmp_dir: Path | None, answers: Answers
+    ) -> None:
+        self.answers = answers
+        self.limits = nursery.LIMITS | {"RLIMIT_CORE": answers.core_bytes}
+        self.shown_limits = self.limits | {"RLIMIT_FSIZE": resource.RLIM_INFINITY}
         self.runtime = runtime
         self.task_dir = task_dir
         self.opt_dir = opt_dir
@@ -100,6 +116,8 @@ class Paths:
         found[nursery.ENTRYPOINT] = str(self.beside("entrypoint"))
         found["/dev/shm"] = str(self.beside("nowhere"))  # noqa: S108  # AWS has none
         found |= {shown: str(real) for shown, real in self.runtime.folders().items()}
+        if not self.answers.init_has_variables:
+            found["/proc/1/environ"] = str(self.beside("environ"))
         if self.runtime.is_python:
             found[runtimes.SHOWN_BOOTSTRAP] = str(self.beside("bootstrap.py"))
         if self.runtime.node:
@@ -120,9 +138,11 @@ class Paths:
         """
         if self.staged:
             return
+        self.beside("environ").write_bytes(nursery.as_in_proc(init_variables(variables)))
+        self.beside("environ").chmod(0o644)
         known = {"places": self.places, "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
         if self.runtime.is_python:
-            known |= {"others": self.must_read(), "limits": nursery.SHOWN_LIMITS}
+            known |= {"others": self.must_read(), "limits": self.shown_limits}
             nursery.write(str(self.beside("places.json")), json.dumps(known), 0o644)
             programs = {"places.py": Path(places.__file__), f"{places.STARTED}/sitecustomize.py": runtimes.STARTED}
             programs |= {"bootstrap.py": runtimes.BOOTSTRAP} if executed else {}
@@ -198,8 +218,10 @@ class Paths:
         return self.real_list(f"/var/runtime:{variables.get('PYTHONPATH', '')}").rstrip(":").split(":")
 
 
-def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
+def private_folder(environment_id: str, uid: int, runtime: Runtime, *, own: bool) -> Path:
     """A ``/tmp`` for an environment without a mount namespace: AWS's mode, in a folder closed to others.
+
+    It is the function's ``own``, or open to all.
 
     Beside it, where the function cannot write, are an empty ``opt``, for functions without layers, AWS's entry point,
     the runtime's folder, and what programs find first on their path: the runtime's interpreter, and the name of the
@@ -221,8 +243,16 @@ def private_folder(environment_id: str, uid: int, runtime: Runtime) -> Path:
         (outer / "bin" / name).symlink_to(runtime.interpreter or "")
     folder = outer / "tmp"
     folder.mkdir()
-    folder.chmod(0o1777)
+    folder.chmod(0o700 if own else 0o1777)
+    if own and uid:
+        os.chown(folder, uid, uid)
     return folder
+
+
+def init_variables(variables: dict[str, str]) -> dict[str, str]:
+    """The environment of process 1, where it has not the function's."""
+    own = {name: value for name, value in variables.items() if name in INIT_VARIABLES}
+    return own | {"AWS_EXECUTION_ENV": "AWS_Lambda_rapid"}
 
 
 def real_path(path: str, places: dict[str, str]) -> str:

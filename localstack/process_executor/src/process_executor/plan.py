@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from process_executor.answers import Answers
 from process_executor.invocations import Failure
 from process_executor.logs import JsonLines, TextLines
 from process_executor.spawner import Nursery, Order
@@ -24,6 +25,7 @@ class Plan:
     id: str
     name: str
     version: str
+    answers: Answers
     timeout_s: int
     memory_mb: int
     order: Callable[[str], Order]

@@ -49,6 +49,7 @@ def start_process_executor() -> None:
         function_urls,
         gateway,
         log_groups,
+        not_found,
         payloads,
         spawner,
         tracing,
@@ -67,6 +68,7 @@ def start_process_executor() -> None:
     events.lose_none()
     function_urls.complete()
     gateway.spare()
+    not_found.name()
     payloads.limit()
     tracing.respect()
     spawner.start_ahead()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from process_executor.answers import ANSWERS, Answers
+
 LEVELS = ("auto", "namespaces", "user-namespaces", "process")
 IGNORED = ("__pycache__", "*.pyc", ".git", ".*.sw?", "*~")
 
@@ -21,6 +23,7 @@ class Settings:
     Attributes:
         runtimes_dir: folder that holds ``python3.13``, ``nodejs22.x`` and so on, each with a runtime client and an SDK.
         interpreters: interpreters by runtime, for those that are not found by themselves.
+        answers: AWS's, of one year.
         isolation: ``auto`` takes the best that the kernel allows.
         first_uid: where LocalStack runs as root, environments get user ids from here on, each its own.
         init_timeout_s: how long AWS waits for a function's initialization.
@@ -36,6 +39,7 @@ class Settings:
 
     runtimes_dir: Path
     interpreters: Mapping[str, str] = field(default_factory=dict)
+    answers: Answers = ANSWERS[2024]
     isolation: str = "auto"
     first_uid: int = 60000
     init_timeout_s: float = 10.0
@@ -56,9 +60,13 @@ class Settings:
         """
         default_runtimes = Path(environment.get("FILESYSTEM_ROOT", ".")) / "runtimes"
         log_file = environment.get("PROCESS_EXECUTOR_LOG_FILE", "")
+        year = number("PROCESS_EXECUTOR_ANSWERS", environment, 2024)
+        if year not in ANSWERS:
+            raise InvalidSetting(f"PROCESS_EXECUTOR_ANSWERS={year}: use one of {', '.join(map(str, ANSWERS))}.")
         settings = cls(
             runtimes_dir=Path(environment.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or default_runtimes).absolute(),
             interpreters=pairs("PROCESS_EXECUTOR_INTERPRETERS", environment),
+            answers=ANSWERS[year],
             isolation=environment.get("PROCESS_EXECUTOR_ISOLATION") or "auto",
             first_uid=number("PROCESS_EXECUTOR_FIRST_UID", environment, 60000),
             init_timeout_s=number("PROCESS_EXECUTOR_INIT_TIMEOUT_S", environment, 10),

@@ -37,6 +37,7 @@ class Order:
         opt_dir: its layers merged; None without layers.
         cwd: where it starts, in its own view.
         environment: all of its environment variables.
+        init_environment: those of process 1.
         site_dirs: where modules of the function and its layers are, first on a forked interpreter's ``sys.path``.
         sys_path: what is between these and the standard library.
         handler: as configured.
@@ -46,6 +47,7 @@ class Order:
         uid: the user to become; 0 for none.
         gid: its group.
         tmp_mb: the limit of ``/tmp``.
+        own_tmp: whether it is the function's alone; else it is root's, and open to all.
         debug_port: where debugpy listens; 0 for nowhere.
         must_read: folders that an unprivileged user must be able to read, lest the function is let read everything.
         places: the real folder for each of AWS's, where the function is not shown these themselves.
@@ -58,6 +60,7 @@ class Order:
     opt_dir: str | None
     cwd: str
     environment: dict[str, str]
+    init_environment: dict[str, str]
     site_dirs: list[str]
     sys_path: list[str]
     handler: str
@@ -67,6 +70,7 @@ class Order:
     uid: int
     gid: int
     tmp_mb: int
+    own_tmp: bool
     debug_port: int
     must_read: list[str]
     places: dict[str, str]
