@@ -144,7 +144,7 @@ STATUS = """
 import os
 def handler(event, context):
     status = dict(line.split(":\\t", 1) for line in open("/proc/self/status"))
-    return [os.getuid(), os.getgroups(), status["CapEff"].strip(), status["NoNewPrivs"].strip()]
+    return [int(status["Uid"].split()[0]), os.getgroups(), status["CapEff"].strip(), status["NoNewPrivs"].strip()]
 """
 READ_EVERYTHING = 1 << 2  # CAP_DAC_READ_SEARCH
 
@@ -299,6 +299,46 @@ def test_function_is_awss_user(cloud):
     mapped = os.geteuid() != 0 or cloud.isolation == "user-namespaces"  # LocalStack's files are the function's there
     folders = [] if mapped else ["/var/task", "/opt", "/lambda-entrypoint.sh"]
     assert cloud.run(source, folders).json == ["sbx_user1051", "sbx_user1051", *["root" for _ in folders]]
+
+
+NUMBERS = """
+import os, pwd
+from pathlib import Path
+def handler(event, context):
+    mine = Path("/tmp/mine")
+    mine.touch()
+    os.chown(mine, os.getuid(), os.getgid())
+    os.setresuid(-1, os.geteuid(), os.getuid())
+    os.setresgid(-1, os.getegid(), os.getgid())
+    with mine.open() as file, os.scandir("/tmp") as entries:
+        statuses = [os.stat(mine), os.lstat(mine), os.fstat(file.fileno()), next(entries).stat()]
+    users = [os.getuid(), os.geteuid(), *os.getresuid(), *(status.st_uid for status in statuses)]
+    groups = [os.getgid(), os.getegid(), *os.getresgid(), *(status.st_gid for status in statuses)]
+    times = {status.st_mtime_ns for status in statuses}
+    return [sorted(set(users)), sorted(set(groups)), len(times), pwd.getpwuid(os.getuid()).pw_name, mine.owner()]
+"""
+
+
+@pytest.mark.parametrize("runtime", ["python3.9", "python3.13"])
+def test_function_has_awss_numbers(cloud, runtime):
+    """Of its user and group; so have the files that it makes, and what it is told is what it may say."""
+    assert cloud.run(NUMBERS, Runtime=runtime).json == [[993], [990], 1, "sbx_user1051", "sbx_user1051"]
+
+
+def test_environments_have_users_of_their_own(cloud):
+    """On this machine, when root runs LocalStack: none can reach another's processes."""
+    cloud.run("def handler(event, context): pass")
+    if os.geteuid() != 0 or cloud.isolation == "user-namespaces":
+        pytest.skip("only root can give each environment a user")
+    found = set()
+    for _ in range(2):
+        name = cloud.deploy("def handler(event, context): pass")
+        cloud.invoke(name)
+        [environment] = cloud.environments(name)
+        [child] = Path(f"/proc/{environment['pid']}/task/{environment['pid']}/children").read_text().split()
+        found.add(Path(f"/proc/{child}").stat().st_uid)
+    assert len(found) == 2
+    assert min(found) >= 60000
 
 
 def test_python_of_the_path_is_the_runtimes(cloud):

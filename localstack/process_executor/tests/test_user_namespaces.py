@@ -10,6 +10,7 @@ from test_environment import (  # noqa: F401
     test_child_that_outlives_the_handler_goes_with_its_environment,
     test_descriptors_are_the_functions_own,
     test_environment_of_a_deleted_function_is_stopped,
+    test_function_has_awss_numbers,
     test_function_is_awss_user,
     test_function_is_unprivileged,
     test_host_is_out_of_sight,

@@ -639,7 +639,8 @@ def go_on_in_this_interpreter(order: Order) -> NoReturn:
         sys.argv = ["awslambdaric", order["handler"]]
         sys.orig_argv = [sys.executable, "-m", "awslambdaric", order["handler"]]  # from 3.10 on
         if order["places"]:
-            places.move_in(order["places"], order["must_read"], order["shown_limits"], SANDBOX_USER)
+            user = SANDBOX_USER, SANDBOX_UID, SANDBOX_GID
+            places.move_in(order["places"], order["must_read"], order["shown_limits"], user)
         bootstrap.add_site_dirs(order["site_dirs"])
         if order["debug_port"]:
             listen_for_debugger(order["debug_port"])

@@ -143,6 +143,7 @@ class Paths:
         known = {"places": self.places, "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
         if self.runtime.is_python:
             known |= {"others": self.must_read(), "limits": self.shown_limits}
+            known |= {"ids": (nursery.SANDBOX_UID, nursery.SANDBOX_GID)}
             nursery.write(str(self.beside("places.json")), json.dumps(known), 0o644)
             programs = {"places.py": Path(places.__file__), f"{places.STARTED}/sitecustomize.py": runtimes.STARTED}
             programs |= {"bootstrap.py": runtimes.BOOTSTRAP} if executed else {}

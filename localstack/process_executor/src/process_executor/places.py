@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
-READING = ("access", "chdir", "getxattr", "listdir", "listxattr", "lstat", "pathconf", "readlink", "stat")
+READING = ("access", "chdir", "getxattr", "listdir", "listxattr", "pathconf", "readlink")
+TELLING = ("lstat", "stat")
+OWNING = ("chown", "lchown", "fchown")
+USER, SET_USER = ("getuid", "geteuid", "getresuid"), ("setuid", "seteuid", "setreuid", "setresuid")
+GROUP, SET_GROUP = ("getgid", "getegid", "getresgid", "getgroups"), ("setgid", "setegid", "setregid", "setresgid")
 STARTING = ("execv", "execve", "posix_spawn", "posix_spawnp")
 CREATING = ("mkdir", "mkfifo", "mknod")
 CHANGING = ("chmod", "chown", "lchown", "removexattr", "setxattr", "truncate", "utime")
@@ -72,6 +76,9 @@ limits: dict[int, tuple[int, int]] = {}
 known: list[str] = []
 moved_in_at = 0.0
 user = ""
+# This process's user and group, and the numbers that these have on AWS.
+users: dict[int, int] = {}
+groups: dict[int, int] = {}
 # The function's /tmp with no links in its path, its size, and what may be written to it before it is counted anew.
 tmp = ""
 tmp_bytes = 0
@@ -80,21 +87,26 @@ real_stat = os.stat
 real_listdir = os.listdir
 real_scandir = os.scandir
 real_readlink = os.readlink
+real_getuid, real_getgid = os.getuid, os.getgid
 
 
-def move_in(places: dict[str, str], others: list[str], shown_limits: dict[str, int], shown_user: str) -> None:
+def move_in(
+    places: dict[str, str], others: list[str], shown_limits: dict[str, int], shown_user: tuple[str, int, int]
+) -> None:
     """Begin to translate.
 
     Args:
         places: the real folder for each of AWS's.
         others: real folders in use.
         shown_limits: by name in the module ``resource``.
-        shown_user: what this process's user is called.
+        shown_user: what this process's user is called, its number and that of its group.
 
     The limit of each file's size is the size of ``/tmp``.
     """
     global moved_in_at, user, tmp, tmp_bytes, unchecked  # noqa: PLW0603
-    user = shown_user
+    user, uid, gid = shown_user
+    if real_getuid():  # root's files are root's on AWS, too
+        users[real_getuid()], groups[real_getgid()] = uid, gid
     tmp = os.path.realpath(places[TMP])
     tmp_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     unchecked = 0
@@ -126,7 +138,7 @@ def settle(found: dict[str, Any], *, at_once: bool = True) -> None:
         os.environ.pop(MODULES)
         os.environ.update({MODULES: others} if others else {})
     install(at_once=at_once)
-    move_in(found["places"], found["others"], found["limits"], found["user"])
+    move_in(found["places"], found["others"], found["limits"], (found["user"], *found["ids"]))
 
 
 def real(path: Any) -> Any:
@@ -229,7 +241,7 @@ def is_own(text: str) -> bool:
         status = real_stat(text)
     except OSError:
         return False
-    return status.st_uid == os.getuid() and status.st_ctime >= moved_in_at
+    return status.st_uid == real_getuid() and status.st_ctime >= moved_in_at
 
 
 def refuse_to_write(path: Any, given: Any, dir_fd: int | None = None, *, new: bool) -> None:
@@ -400,6 +412,67 @@ def reading(function: Function, keyword: str = "path") -> Function:
         return carry_out(function, real(given), given, args[1:], kwargs)
 
     return call
+
+
+def telling(function: Function, keyword: str = "path") -> Function:
+    """One that tells a file's status: its own user and group have AWS's numbers."""
+    tell = reading(function, keyword)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return as_shown(tell(*args, **kwargs))
+
+    return call
+
+
+def as_shown(status: Any) -> Any:
+    """A file's status with AWS's user and group in place of this process's."""
+    uid, gid = users.get(status.st_uid), groups.get(status.st_gid)
+    if uid is None and gid is None:
+        return status
+    kind, (fields, named) = status.__reduce__()
+    shown = status.st_uid if uid is None else uid, status.st_gid if gid is None else gid
+    return kind((*fields[:4], *shown, *fields[6:]), named)
+
+
+def owning(function: Function) -> Function:
+    """One that gives a file to a user and a group."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = [real_id((users, groups)[place], number) for place, number in enumerate(args[1:3])]
+        named = {name: real_id({"uid": users, "gid": groups}.get(name, {}), each) for name, each in kwargs.items()}
+        return function(*args[:1], *given, *args[3:], **named)
+
+    return call
+
+
+def identifying(function: Function, shown: dict[int, int]) -> Function:
+    """One that says who this process is."""
+
+    @functools.wraps(function)
+    def call() -> Any:
+        found = function()
+        if isinstance(found, int):
+            return shown.get(found, found)
+        return type(found)(shown.get(each, each) for each in found)
+
+    return call
+
+
+def assuming(function: Function, shown: dict[int, int]) -> Function:
+    """One that changes who it is."""
+
+    @functools.wraps(function)
+    def call(*numbers: int) -> Any:
+        return function(*(real_id(shown, each) for each in numbers))
+
+    return call
+
+
+def real_id(shown: dict[int, int], number: int) -> int:
+    """The user or group of this process for AWS's number, and others as they are."""
+    return next((own for own, each in shown.items() if each == number), number)
 
 
 def changing(function: Function, *, new: bool = False) -> Function:
@@ -588,6 +661,10 @@ class Entry:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._entry, name)
 
+    def stat(self, *, follow_symlinks: bool = True) -> Any:
+        """As ``os.stat`` tells it."""
+        return as_shown(self._entry.stat(follow_symlinks=follow_symlinks))
+
 
 class Entries:
     """The iterator that ``os.scandir`` gives."""
@@ -743,8 +820,8 @@ def naming(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(uid: int) -> Any:
-        if folders and uid == os.getuid():
-            return type(function(0))((user, "x", uid, os.getgid(), "", "/home/" + user, "/sbin/nologin"))
+        if folders and uid in {os.getuid(), real_getuid()}:
+            return type(function(0))((user, "x", os.getuid(), os.getgid(), "", "/home/" + user, "/sbin/nologin"))
         return function(uid)
 
     return call
@@ -919,6 +996,7 @@ def install(*, at_once: bool = True) -> None:
     replace(resource, "setrlimit", limiting_anew)
     kinds = (
         (READING, reading),
+        (TELLING, telling),
         (STARTING, becoming),
         (CREATING, creating),
         (CHANGING, changing),
@@ -927,10 +1005,14 @@ def install(*, at_once: bool = True) -> None:
         (LINKING, linking),
         (WRITING, writing),
         (FILLING, filling),
+        (OWNING, owning),  # after what changes
+        *((names, functools.partial(identifying, shown=ids)) for names, ids in ((USER, users), (GROUP, groups))),
+        *((names, functools.partial(assuming, shown=ids)) for names, ids in ((SET_USER, users), (SET_GROUP, groups))),
     )
     for names, kind in kinds:
         for name in names:
             replace(os, name, kind)
+    replace(os, "fstat", functools.partial(telling, keyword="fd"))
     replace(os, "sendfile", sending)
     replace(os, "copy_file_range", copying)
     replace(os, "statvfs", measuring)
