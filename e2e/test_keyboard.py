@@ -58,8 +58,9 @@ def test_widget_does_not_interrupt_who_writes(board, text):
         board.open("identity")
     board.field.focus()
     held[0].continue_()
+    board.page.keyboard.type(text, delay=20)
     expect(board.gate.username).to_be_visible()
-    board.page.keyboard.type(text)
+    expect(board.field).to_be_focused()
     expect(board.field).to_have_value(text)
     expect(board.gate.username).to_have_value("")
 

@@ -63,7 +63,7 @@ class Cloud:
         self.folder.chmod(0o755)
         self.port = free_port()
         self.output: list[str] = []
-        self._settings = settings
+        self.settings = settings
         self._ready = threading.Event()
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class Cloud:
         }
         self.process = subprocess.Popen(
             [PYTHON, "-u", "-m", "localstack.runtime.main"],
-            env=environment | self._settings,
+            env=environment | self.settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -20,8 +20,7 @@ FORBIDDEN = (
 @pytest.fixture
 def cloud_of_2026(cloud, clouds):
     """As ``cloud``, with the answers of 2026."""
-    isolation = "auto" if cloud.isolation != "process" else "process"
-    return clouds(PROCESS_EXECUTOR_ISOLATION=isolation, PROCESS_EXECUTOR_ANSWERS="2026")
+    return clouds(**cloud.settings, PROCESS_EXECUTOR_ANSWERS="2026")
 
 
 def test_timeout_was_told_with_its_time(cloud):
@@ -101,8 +100,6 @@ def handler(event, context):
 
 def test_init_had_variables_of_its_own(cloud):
     """None of the user's, no credentials, and nothing of the host's."""
-    if cloud.run("def handler(event, context): pass").error or cloud.isolation == "user-namespaces":
-        pytest.skip("the init is of another user namespace there, which hides it")
     name = cloud.deploy(INIT, Environment={"Variables": {"MINE": "42"}})
     found = cloud.invoke(name).json
     assert (found["AWS_EXECUTION_ENV"], found["AWS_LAMBDA_FUNCTION_NAME"]) == ("AWS_Lambda_rapid", name)
@@ -112,8 +109,6 @@ def test_init_had_variables_of_its_own(cloud):
 
 def test_init_has_the_functions_variables(cloud_of_2026):
     """And nothing of the host's."""
-    if cloud_of_2026.isolation == "user-namespaces":
-        pytest.skip("the init is of another user namespace there, which hides it")
     found = cloud_of_2026.run(INIT, Environment={"Variables": {"MINE": "42"}}).json
     assert (found["AWS_EXECUTION_ENV"], found["MINE"]) == ("AWS_Lambda_python3.13", "42")
     assert "ROOM" not in found

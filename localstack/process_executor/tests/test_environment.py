@@ -158,6 +158,14 @@ def test_function_is_unprivileged(staged_cloud):
     assert no_new_privileges == "1"
 
 
+def test_init_is_unprivileged(staged_cloud):
+    """The function may trace what has its user: process 1 has nothing that it could win by that."""
+    source = "def handler(event, context): return open('/proc/1/status').read()\n"
+    status = dict(line.split(":\t", 1) for line in staged_cloud.run(source).json.splitlines())
+    assert set(status["Uid"].split()) == {"993"}
+    assert (int(status["CapEff"], 16), int(status["CapPrm"], 16), status["NoNewPrivs"]) == (0, 0, "1")
+
+
 def test_function_that_cannot_read_its_interpreter_may_read_and_no_more(clouds):
     """Without namespaces, where the interpreter lies in root's home: not root because of that."""
     if os.geteuid() != 0 or not may_read_everything():
@@ -302,7 +310,7 @@ def test_function_is_awss_user(cloud):
 
 
 NUMBERS = """
-import os, pwd
+import os, pwd, subprocess
 from pathlib import Path
 def handler(event, context):
     mine = Path("/tmp/mine")
@@ -310,8 +318,12 @@ def handler(event, context):
     os.chown(mine, os.getuid(), os.getgid())
     os.setresuid(-1, os.geteuid(), os.getuid())
     os.setresgid(-1, os.getegid(), os.getgid())
-    with mine.open() as file, os.scandir("/tmp") as entries:
-        statuses = [os.stat(mine), os.lstat(mine), os.fstat(file.fileno()), next(entries).stat()]
+    os.chdir("/tmp")
+    with mine.open() as file, os.scandir("/tmp") as entries, os.scandir() as others:
+        found = next(others)
+        assert (found.path, found.name) == ("./mine", "mine")
+        statuses = [os.stat(mine), os.lstat(mine), os.fstat(file.fileno()), next(entries).stat(), found.stat()]
+    subprocess.run(["true"], user=os.getuid(), group=os.getgid(), check=True)
     users = [os.getuid(), os.geteuid(), *os.getresuid(), *(status.st_uid for status in statuses)]
     groups = [os.getgid(), os.getegid(), *os.getresgid(), *(status.st_gid for status in statuses)]
     times = {status.st_mtime_ns for status in statuses}

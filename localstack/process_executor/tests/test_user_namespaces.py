@@ -6,6 +6,12 @@ Root can have it, too, so these run whoever runs them.
 import pytest
 
 # Tests, run once more on the LocalStack of this module.
+from test_answers import (  # noqa: F401
+    cloud_of_2026,
+    test_init_had_variables_of_its_own,
+    test_init_has_the_functions_variables,
+    test_tmp_was_the_functions,
+)
 from test_environment import (  # noqa: F401
     test_child_that_outlives_the_handler_goes_with_its_environment,
     test_descriptors_are_the_functions_own,
@@ -14,6 +20,7 @@ from test_environment import (  # noqa: F401
     test_function_is_awss_user,
     test_function_is_unprivileged,
     test_host_is_out_of_sight,
+    test_init_is_unprivileged,
     test_limits_are_awss,
     test_only_tmp_can_be_written_to,
     test_python_of_the_path_is_the_runtimes,

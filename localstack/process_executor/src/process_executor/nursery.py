@@ -280,40 +280,58 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
     try:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        namespaces = bool(config.get("staged"))
-        mapped = namespaces and config["maps_users"]
-        if namespaces:
-            unshare(CLONE_NEWNS)
-            mount("none", "/", flags=MS_REC | MS_PRIVATE)
-            mapped = mount_proc() and mapped
-            mount_environment(order, config["host"], config["folders"], mapped=mapped)
+        level = config["level"]
+        own_users = bool(config.get("staged")) and enter_places(order, config)
         show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
+        if level == "namespaces":
+            os.fchown(log_fd, order["uid"], order["gid"])  # so that /dev/stdout can be opened
         ours, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
             ours.close()
-            if mapped:
-                leave_for_own_users(theirs)
-                order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
-            function_process(order, log_fd, status_fd, config["level"])
+            if own_users:
+                leave_for_own_users(theirs, order, level)
+            elif level == "user-namespaces":
+                enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
+            function_process(order, log_fd, status_fd, level)
+        theirs.close()
         show_environment(order["init_environment"])
-        if mapped:
-            follow_to_own_users(child, ours, order)
-            order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
+        if own_users:
+            follow_to_own_users(child, ours, order, level)
         null = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(null, number)
+        lose_privileges(order, level)
+        if own_users:
+            ours.send(b"!")  # not before: the function may trace what has its user
         close_descriptors([status_fd])
-        if config["level"] == "namespaces":
-            become(order["uid"], order["gid"])
-            prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # the change has cleared it
-        prctl(PR_SET_DUMPABLE, 1)  # or /proc/1 would be root's
-        Keeper(status_fd, namespaces).keep(child)
+        Keeper(status_fd, level != "process").keep(child)
     except BaseException as error:  # noqa: BLE001  # whatever it is, LocalStack must hear of it
         with suppress(OSError):
             os.write(status_fd, json.dumps({"failure": f"{type(error).__name__}: {error}"}).encode())
     os._exit(FAILED_TO_MAKE)
+
+
+def enter_places(order: Order, config: Config) -> bool:
+    """Have AWS's folders; whether the environment can have users of its own, too."""
+    unshare(CLONE_NEWNS)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    own_users = mount_proc() and bool(config["maps_users"])
+    shown = (SANDBOX_UID, SANDBOX_GID) if own_users or not order["uid"] else (order["uid"], order["gid"])
+    mount_environment(order, config["host"], config["folders"], shown)
+    return own_users
+
+
+def lose_privileges(order: Order, level: str) -> None:
+    """Be nobody in particular, as a keeper that the function may look at."""
+    if level == "namespaces":
+        become(order["uid"], order["gid"])
+    elif level == "user-namespaces":
+        set_capabilities(0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # the change has cleared it
+    prctl(PR_SET_DUMPABLE, 1)  # or /proc/1 would be root's
 
 
 def mount_proc() -> bool:
@@ -324,8 +342,11 @@ def mount_proc() -> bool:
     return False
 
 
-def mount_environment(order: Order, host: str, folders: Sequence[str], *, mapped: bool) -> None:
-    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host."""
+def mount_environment(order: Order, host: str, folders: Sequence[str], shown: tuple[int, int]) -> None:
+    """Put the function's code, layers and a private /tmp where AWS has them, and forget the host.
+
+    Its user and group are ``shown`` under AWS's name.
+    """
     bind(host + order["task_dir"], "/var/task")
     make_read_only("/var/task")
     if order["opt_dir"]:
@@ -333,8 +354,7 @@ def mount_environment(order: Order, host: str, folders: Sequence[str], *, mapped
         make_read_only("/opt")
     bind(tmp_of(order["id"]), "/tmp")  # noqa: S108  # the function's own
     if os.path.exists("/etc/passwd"):
-        uid, gid = (SANDBOX_UID, SANDBOX_GID) if mapped or not order["uid"] else (order["uid"], order["gid"])
-        user = f"{SANDBOX_USER}:x:{uid}:{gid}::/home/{SANDBOX_USER}:/sbin/nologin\n"
+        user = f"{SANDBOX_USER}:x:{shown[0]}:{shown[1]}::/home/{SANDBOX_USER}:/sbin/nologin\n"
         write(users_of(order["id"]), "root:x:0:0:root:/root:/bin/bash\n" + user, 0o644)
         bind(users_of(order["id"]), "/etc/passwd")
     for hidden in (host, "/environments"):
@@ -466,12 +486,12 @@ def take_descriptors(log_fd: int, status_fd: int) -> None:
 def become_unprivileged(order: Order, level: str) -> None:
     """Lose what LocalStack may and functions may not."""
     if level == "user-namespaces":
-        enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
         set_capabilities(0)
     elif order["uid"]:
         readable = level == "namespaces" or all(map(open_to_all, order["must_read"]))
         if readable or may_read_everything():
-            os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
+            if level == "process":
+                os.fchown(TELEMETRY_FD, order["uid"], order["gid"])  # so that /dev/stdout can be opened
             become(order["uid"], order["gid"], 0 if readable else CAP_DAC_READ_SEARCH)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 1)  # or its own /proc/self would be root's
@@ -490,22 +510,31 @@ def may_read_everything() -> bool:
     return bool(bits >> CAP_DAC_READ_SEARCH & 1)
 
 
-def leave_for_own_users(channel: socket.socket) -> None:
-    """Enter a user namespace, in which the function has AWS's user and group; the keeper says who these are outside."""
-    unshare(CLONE_NEWUSER)
+def leave_for_own_users(channel: socket.socket, order: Order, level: str) -> None:
+    """Enter a user namespace, in which the function has AWS's user and group, and wait until the keeper is in it, too.
+
+    Root's keeper says who these users are outside.
+    """
+    if level == "user-namespaces":
+        enter_user_namespace(SANDBOX_UID, SANDBOX_GID)
+    else:
+        unshare(CLONE_NEWUSER)
     channel.send(b"?")
     if not channel.recv(1):
         raise OSError(errno.EPERM, "the users of the environment could not be mapped")
+    order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
 
 
-def follow_to_own_users(child: int, channel: socket.socket, order: Order) -> None:
-    """Say who the users are in the child's namespace, and enter it, so that the function may look at its init."""
-    channel.recv(1)
-    map_users(child, order["uid"], order["gid"])
-    channel.send(b"!")
+def follow_to_own_users(child: int, channel: socket.socket, order: Order, level: str) -> None:
+    """Enter the child's user namespace, too: else the function could not look at its init."""
+    if not channel.recv(1):
+        raise OSError(errno.EPERM, "the environment has no users of its own")
+    if level == "namespaces":
+        map_users(child, order["uid"], order["gid"])
     namespace = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
     check(libc.setns(namespace, CLONE_NEWUSER), "setns")
     os.close(namespace)
+    order |= {"uid": SANDBOX_UID, "gid": SANDBOX_GID}
 
 
 def map_users(pid: int, uid: int, gid: int) -> None:
@@ -515,14 +544,16 @@ def map_users(pid: int, uid: int, gid: int) -> None:
             file.write(f"0 0 1\n{shown} {real} 1\n")
 
 
-def may_map_users() -> bool:
-    """Whether the kernel lets this process give others a user namespace; tried with a process that ends at once."""
+def may_map_users(level: str) -> bool:
+    """Whether the kernel lets this process give others their users; tried with one that ends at once."""
+    if level == "user-namespaces":
+        return True
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
         ours.close()
         with suppress(OSError):
-            leave_for_own_users(theirs)
+            leave_for_own_users(theirs, {}, level)
         os._exit(0)
     theirs.close()
     try:
@@ -917,7 +948,7 @@ def main() -> None:
     bootstrap.know_localstack()
     if config["preload"]:
         preload(config["preload"])
-    config["maps_users"] = config["level"] == "namespaces" and may_map_users()
+    config["maps_users"] = config["level"] != "process" and may_map_users(config["level"])
     gc.collect()
     gc.freeze()  # collections in the forks leave the pages of what is imported here alone
     control = socket.socket(fileno=control_fd)

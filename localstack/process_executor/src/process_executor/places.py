@@ -45,6 +45,8 @@ TELLING = ("lstat", "stat")
 OWNING = ("chown", "lchown", "fchown")
 USER, SET_USER = ("getuid", "geteuid", "getresuid"), ("setuid", "seteuid", "setreuid", "setresuid")
 GROUP, SET_GROUP = ("getgid", "getegid", "getresgid", "getgroups"), ("setgid", "setegid", "setregid", "setresgid")
+# Where the group stands behind a program's variables; the user is the second behind it.
+GROUP_OF_PROGRAM = 10 if sys.version_info < (3, 11) else 11
 STARTING = ("execv", "execve", "posix_spawn", "posix_spawnp")
 CREATING = ("mkdir", "mkfifo", "mknod")
 CHANGING = ("chmod", "chown", "lchown", "removexattr", "setxattr", "truncate", "utime")
@@ -113,7 +115,7 @@ def move_in(
     moved_in_at = time.time()
     known[:] = [*places.values(), *others, os.path.dirname(places[TMP])]
     folders.update(places)
-    folders["/proc/1"] = f"/proc/{os.getpid()}"  # the init's variables are the function's
+    folders["/proc/1"] = f"/proc/{os.getpid()}"  # but for its variables, if these are not the function's
     limits.update({getattr(resource, name): (value, value) for name, value in shown_limits.items()})
     # For programs; this one goes on to see its variables as they are.
     for name, value in {"TMPDIR": TMP, MODULES: "", **os.environ}.items():
@@ -426,7 +428,7 @@ def telling(function: Function, keyword: str = "path") -> Function:
 
 
 def as_shown(status: Any) -> Any:
-    """A file's status with AWS's user and group in place of this process's."""
+    """A file's status with AWS's user and group in place of this process's: what the kernel says is not changed."""
     uid, gid = users.get(status.st_uid), groups.get(status.st_gid)
     if uid is None and gid is None:
         return status
@@ -470,7 +472,7 @@ def assuming(function: Function, shown: dict[int, int]) -> Function:
     return call
 
 
-def real_id(shown: dict[int, int], number: int) -> int:
+def real_id(shown: dict[int, int], number: Any) -> Any:
     """The user or group of this process for AWS's number, and others as they are."""
     return next((own for own, each in shown.items() if each == number), number)
 
@@ -694,7 +696,9 @@ def scanning(function: Function) -> Function:
     def call(path: Any = ".") -> Any:
         place = real(path)
         found = carry_out(function, place, path, (), {})
-        return found if place is path else Entries(found, os.fspath(path))
+        if place is path and not users:
+            return found
+        return Entries(found, "" if isinstance(path, int) else os.fspath(path))
 
     return call
 
@@ -705,6 +709,8 @@ def starting(function: Function) -> Function:
     @functools.wraps(function)
     def call(args: Any, programs: Any, *rest: Any) -> Any:
         close_fds, pass_fds, cwd, variables, *others = rest
+        others[GROUP_OF_PROGRAM] = real_id(groups, others[GROUP_OF_PROGRAM])
+        others[GROUP_OF_PROGRAM + 2] = real_id(users, others[GROUP_OF_PROGRAM + 2])
         args, programs = real_arguments(args), tuple(real(each) for each in programs)
         if variables is not None:
             pairs = for_programs(dict(each.split(b"=", 1) for each in variables))
