@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from process_executor import nursery, places, runtimes
 from process_executor.answers import Answers
@@ -140,7 +141,11 @@ class Paths:
             return
         self.beside("environ").write_bytes(nursery.as_in_proc(init_variables(variables)))
         self.beside("environ").chmod(0o644)
-        known = {"places": self.places, "user": nursery.SANDBOX_USER, "variables": self.changed(variables)}
+        known: dict[str, Any] = {
+            "places": self.places,
+            "user": nursery.SANDBOX_USER,
+            "variables": self.changed(variables),
+        }
         if self.runtime.is_python:
             known |= {"others": self.must_read(), "limits": self.shown_limits}
             known |= {"ids": (nursery.SANDBOX_UID, nursery.SANDBOX_GID)}

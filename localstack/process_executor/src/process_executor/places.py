@@ -35,7 +35,7 @@ from contextlib import suppress
 
 TYPE_CHECKING = False  # the module typing takes as long to import as half of this one
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     Function = Callable[..., Any]
@@ -1000,7 +1000,7 @@ def install(*, at_once: bool = True) -> None:
 
     replace(resource, "getrlimit", limiting)
     replace(resource, "setrlimit", limiting_anew)
-    kinds = (
+    kinds: tuple[tuple[Iterable[str], Callable[[Function], Function]], ...] = (
         (READING, reading),
         (TELLING, telling),
         (STARTING, becoming),
