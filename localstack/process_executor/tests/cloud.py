@@ -61,16 +61,16 @@ class Cloud:
     def __init__(self, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="process-executor-tests-"))
         self.folder.chmod(0o755)
+        for name in ("tmp", "cache"):
+            (self.folder / name).mkdir(mode=0o755)
         self.port = free_port()
         self.output: list[str] = []
         self.settings = settings
         self._ready = threading.Event()
 
-    def start(self) -> None:
-        """Start it and wait for its word that it is ready; with its output in the failure when it dies."""
-        for name in ("tmp", "cache"):
-            (self.folder / name).mkdir(mode=0o755)
-        environment = {
+    def variables(self) -> dict[str, str]:
+        """The environment of its process."""
+        return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
             "PYENV_ROOT": os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv"),
@@ -89,10 +89,13 @@ class Cloud:
             "PROCESS_EXECUTOR_LOG_FILE": str(self.folder / "functions.log"),
             "UNRELATED_SECRET_OF_THE_HOST": "leaked",
             "AWS_CA_BUNDLE": "/nowhere",
-        }
+        } | self.settings
+
+    def start(self) -> None:
+        """Start it and wait for its word that it is ready; with its output in the failure when it dies."""
         self.process = subprocess.Popen(
             [PYTHON, "-u", "-m", "localstack.runtime.main"],
-            env=environment | self.settings,
+            env=self.variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,14 +2,16 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cloud import Cloud, eventually, running, zipped
+from cloud import PYTHON, Cloud, eventually, running, zipped
 
 SPAWNING = """
 import subprocess
@@ -66,6 +68,29 @@ def test_nothing_outlives_localstack(short_lived, number):
     short_lived.process.send_signal(number)
     short_lived.process.wait(timeout=20)
     eventually(lambda: alive(below), lambda pids: not pids)
+
+
+EMBEDDING = """
+import sys, threading, time
+from localstack.runtime import current
+runtime = current.initialize_runtime()
+threading.Thread(target=runtime.run).start()
+runtime.ready.wait(60)
+runtime.shutdown()
+stopped = runtime.stopped.wait(60)
+threading.Thread(target=time.sleep, args=[2]).start()  # as those of LocalStack's that go on
+sys.exit(3 if stopped else 4)
+"""
+
+
+def test_program_with_localstack_in_a_thread_keeps_its_exit_status(clouds):
+    """As pytest does, which LocalStack's own tests have it in."""
+    clouds()  # there is one to be had
+    cloud = Cloud()
+    command = [PYTHON, "-c", EMBEDDING]
+    ended = subprocess.run(command, env=cloud.variables(), capture_output=True, timeout=120, check=False)
+    shutil.rmtree(cloud.folder)
+    assert ended.returncode == 3
 
 
 def test_stop_leaves_no_folder(short_lived):

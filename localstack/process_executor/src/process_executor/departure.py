@@ -11,9 +11,16 @@ import threading
 
 from localstack.runtime import get_current_runtime
 
+PROGRAM = "localstack.runtime.main"
+
 
 def leave_with_the_main_thread() -> None:
-    """From now on the process ends when its main thread does."""
+    """From now on the process ends when its main thread does, if it is LocalStack's.
+
+    A program that has LocalStack in a thread, such as pytest, ends by itself, and with an exit status of its own.
+    """
+    if getattr(sys.modules["__main__"].__spec__, "name", "") != PROGRAM:
+        return
     threading.Thread(target=_leave, name="process-executor-departure", daemon=True).start()
 
 

@@ -107,8 +107,9 @@ def move_in(
     """
     global moved_in_at, user, tmp, tmp_bytes, unchecked  # noqa: PLW0603
     user, uid, gid = shown_user
-    if real_getuid():  # root's files are root's on AWS, too
-        users[real_getuid()], groups[real_getgid()] = uid, gid
+    # Root's files are root's on AWS, too.
+    users.update({real_getuid(): uid} if real_getuid() else {})
+    groups.update({real_getgid(): gid} if real_getgid() else {})
     tmp = os.path.realpath(places[TMP])
     tmp_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     unchecked = 0
@@ -428,7 +429,7 @@ def telling(function: Function, keyword: str = "path") -> Function:
 
 
 def as_shown(status: Any) -> Any:
-    """A file's status with AWS's user and group in place of this process's: what the kernel says is not changed."""
+    """A file's status with AWS's user and group in place of this process's, whatever programs tell."""
     uid, gid = users.get(status.st_uid), groups.get(status.st_gid)
     if uid is None and gid is None:
         return status
