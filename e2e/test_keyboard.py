@@ -45,9 +45,10 @@ def test_everything_works_by_keyboard(board, text):
 
 
 def test_username_is_focused_first(board, engine):
-    """Whoever came to sign in can type at once."""
+    """Whoever came to sign in can type at once, and sees where."""
     board.open(engine)
     expect(board.gate.username).to_be_focused()
+    expect(board.gate.username.locator("..")).to_have_css("outline-style", "solid")
 
 
 def test_widget_does_not_interrupt_who_writes(board, text):
