@@ -619,9 +619,7 @@ def limit_resources(limits: dict[str, int]) -> None:
     for name, wanted in limits.items():
         number = getattr(resource, name)
         _, hard = resource.getrlimit(number)
-        value = hard if wanted == resource.RLIM_INFINITY else wanted
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
+        value = min((limit for limit in (wanted, hard) if limit != resource.RLIM_INFINITY), default=hard)
         resource.setrlimit(number, (value, value))
 
 

@@ -139,8 +139,9 @@ class Paths:
         """
         if self.staged:
             return
-        self.beside("environ").write_bytes(nursery.as_in_proc(init_variables(variables)))
-        self.beside("environ").chmod(0o644)
+        if not self.answers.init_has_variables:
+            self.beside("environ").write_bytes(nursery.as_in_proc(init_variables(variables)))
+            self.beside("environ").chmod(0o644)
         known: dict[str, Any] = {
             "places": self.places,
             "user": nursery.SANDBOX_USER,
