@@ -184,10 +184,11 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         )
         if paths.opt_dir and (paths.opt_dir / "extensions").is_dir():
             LOG.warning("%s: the extensions of its layers are not run", version.id.function_name)
-        variables = environment_variables(env_vars, runtime)
+        logging_config = function.logging_config or {}
+        told = env_vars | log_variables(logging_config) | (function.environment or {})
+        variables = environment_variables(told, runtime)
         executed = runtime.node is not None or (runtime.is_python and needs_fresh_interpreter(variables))
         paths.write_programs(variables, executed=executed, hot_reloading=function.code.is_hot_reloading())
-        logging_config = function.logging_config or {}
         lines: TextLines | JsonLines = TextLines(str(function.runtime), version.id.region)
         if logging_config.get("LogFormat") == "JSON":
             lines = JsonLines(
@@ -291,6 +292,13 @@ def environment_variables(env_vars: dict[str, Any], runtime: Runtime) -> dict[st
         modules = f"/opt/nodejs/node{runtime.version}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules"
         return defaults | {"NODE_PATH": f"{modules}:/var/runtime:/var/task"} | given
     return defaults | {"LC_CTYPE": "C.UTF-8"} | given
+
+
+def log_variables(logging_config: dict[str, str]) -> dict[str, str]:
+    """By which the runtime client knows its format and level; LocalStack writes that otherwise, or not at all."""
+    if logging_config.get("LogFormat") != "JSON":
+        return {}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": logging_config.get("ApplicationLogLevel", "INFO")}
 
 
 def initialization(function_version: FunctionVersion, given: str) -> str:
