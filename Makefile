@@ -1,6 +1,6 @@
 # Gatehouse: `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help up down reset test unit e2e check status token ca logs open doctor trace bench conformance deploy-aws lock
+.PHONY: help up down reset test unit e2e check status token ca logs open doctor trace bench conformance oldest deploy-aws lock
 
 export MODE BASE_URL STACK BIND FRONTEND_PORT IDP_PORT IDP_TLS_PORT LOCALSTACK_PORT PYTHON_IMAGE JSON
 
@@ -57,6 +57,10 @@ bench:  ## run the benchmarks, each beside a peer
 conformance:  ## compare with what AWS answered to LocalStack's own tests of Lambda (32 minutes, port 4566)
 	@testbed/launch setup conformance localstack runtime nodejs20.x nodejs22.x nodejs24.x
 	@.gatehouse/env/localstack/bin/python localstack/conformance/run.py $(ARGS)
+
+oldest:  ## run the process executor's tests on the oldest LocalStack that it supports
+	@testbed/launch setup dev oldest runtime nodejs20.x nodejs22.x nodejs24.x
+	@LOCALSTACK_PYTHON=$(CURDIR)/.gatehouse/env/oldest/bin/python .gatehouse/env/dev/bin/python -m pytest -n 2 localstack/process_executor/tests $(ARGS)
 
 deploy-aws:  ## build for AWS and deploy with `sam deploy --guided`
 	@lambda/deploy-aws

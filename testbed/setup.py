@@ -162,17 +162,8 @@ class Setup:
                 "Issuer, page server and deployer",
                 *(ROOT / room / "requirements.txt" for room in ("mock_idp", "frontend", "testbed")),
             ),
-            Piece(
-                name="localstack",
-                title="LocalStack with the process executor",
-                target=home / "env/localstack",
-                inputs=(
-                    ROOT / "localstack/requirements.txt",
-                    ROOT / "localstack/process_executor/pyproject.toml",
-                ),
-                make=self._make_localstack,
-                after=("uv",),
-            ),
+            self._localstack("localstack", "LocalStack with the process executor", "localstack"),
+            self._localstack("oldest", "The oldest LocalStack, for tests", "localstack/oldest"),
             Piece(
                 name="runtime",
                 title="The functions' Python runtimes",
@@ -235,6 +226,31 @@ class Setup:
         for version in other_pythons():
             binary = ("--python-version", version, "--only-binary", ":all:")
             self._make_folder(self._home / f"runtimes/python{version}", "localstack/runtime", *binary)
+
+    def _localstack(self, name: str, title: str, room: str) -> Piece:
+        """A release of LocalStack in an environment of its own, and the process executor in it."""
+        target, lock = self._home / "env" / name, ROOT / room / "requirements.txt"
+        executor = ROOT / "localstack/process_executor"
+
+        def make() -> None:
+            self._venv(target)
+            where = ("--python", target / "bin/python")
+            self._install((lock,), *map(str, where), "--compile-bytecode")
+            self._run(
+                [self._uv(), "pip", "install", "--quiet", "--no-deps", "--offline", *where, "--editable", executor],
+                code="install_failed",
+                sentence="The process executor could not be installed into LocalStack's environment.",
+                mend="run the same command again; `make doctor` looks for causes",
+            )
+
+        return Piece(
+            name=name,
+            title=title,
+            target=target,
+            inputs=(lock, executor / "pyproject.toml"),
+            make=make,
+            after=("uv",),
+        )
 
     def _node_runtime(self, name: str) -> Piece:
         """Node.js and AWS's client for functions in JavaScript; nothing is compiled, so none of its build tools."""
@@ -320,31 +336,6 @@ class Setup:
             code="install_failed",
             sentence="uv, the package installer, could not be installed.",
             mend=REGISTRY_MEND,
-        )
-
-    def _make_localstack(self) -> None:
-        target = self._home / "env/localstack"
-        self._venv(target)
-        self._install(
-            (ROOT / "localstack/requirements.txt",), "--python", str(target / "bin/python"), "--compile-bytecode"
-        )
-        self._run(
-            [
-                *(
-                    self._uv(),
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--no-deps",
-                    "--offline",
-                    "--python",
-                    target / "bin/python",
-                ),
-                *("--editable", ROOT / "localstack/process_executor"),
-            ],
-            code="install_failed",
-            sentence="The process executor could not be installed into LocalStack's environment.",
-            mend="run the same command again; `make doctor` looks for causes",
         )
 
     def _make_widget(self) -> None:

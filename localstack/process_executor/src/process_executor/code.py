@@ -12,8 +12,10 @@ from typing import Any
 from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDuringStartup
 from localstack.services.lambda_.invocation.lambda_models import S3Code
 from localstack.services.lambda_.invocation.lambda_service import LambdaService
+from localstack.utils.files import chmod_r
 from localstack.utils.patch import patch
 
+READABLE = 0o755  # as AWS has it, whatever the archive says
 # Of an invocation, where one update of its function follows another.
 TRIES = 5
 
@@ -75,6 +77,15 @@ CODE = Code()
 
 def keep_while_used() -> None:
     """Let LocalStack delete code when no environment uses it, and the new version serve what came in between."""
+
+    @patch(S3Code.prepare_for_execution)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+    def _prepare(call: Callable[..., None], self: Any) -> None:
+        with self._disk_lock:
+            folder = self.get_unzipped_code_location()
+            unpacked = folder.exists()
+            call(self)
+            if not unpacked:
+                chmod_r(str(folder), READABLE)  # LocalStack does, from 4.12 on
 
     @patch(S3Code.destroy_cached)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _destroy_cached(call: Callable[..., None], self: Any) -> None:

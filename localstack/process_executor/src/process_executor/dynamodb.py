@@ -13,8 +13,11 @@ from localstack.aws.api.dynamodb import DynamodbApi
 from localstack.aws.api.dynamodbstreams import DynamodbstreamsApi
 from localstack.services.moto import MotoFallbackDispatcher
 from localstack.services.plugins import Service, aws_provider
+from moto.dynamodbstreams import responses
 
 Handler = Callable[[Any, Any], Any]
+# moto encodes binary values in streams, and so does what serializes its answers where it leaves that to others.
+ENCODES_TWICE = hasattr(responses, "ActionResult")
 
 
 class MotoDynamodbProvider(DynamodbApi):  # type: ignore[misc]  # LocalStack publishes no types
@@ -35,7 +38,10 @@ def with_exact_images(provider: MotoDynamodbStreamsProvider) -> dict[str, Handle
         for record in answer["Records"]:
             for name in ("Keys", "OldImage", "NewImage"):
                 if image := record["dynamodb"].pop(name, None):
-                    record["dynamodb"][name] = {attribute: decoded(value) for attribute, value in image.items()}
+                    exact = (
+                        {attribute: decoded(value) for attribute, value in image.items()} if ENCODES_TWICE else image
+                    )
+                    record["dynamodb"][name] = exact
         return answer
 
     return operations | {"GetRecords": get_records}

@@ -78,9 +78,9 @@ def lose_none() -> None:
         self.invoker_pool = Threads(self)
 
     @patch(Poller.run)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
-    def _run(call: Callable[..., None], self: Any, *arguments: Any) -> None:
+    def _run(call: Callable[..., None], self: Any, *arguments: Any, **named: Any) -> None:
         POLLER.set(self)
-        call(self, *arguments)
+        call(self, *arguments, **named)
 
     @patch(event_manager.get_sqs_client)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _get_sqs_client(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

@@ -67,8 +67,11 @@ def complete() -> None:
 
 def answer_to(payload: bytes, call: Callable[[bytes], Any]) -> Any:
     """The HTTP answer for what a function returned; LocalStack makes it of objects that have a status."""
-    answer = answered(payload)
-    if answer is None:
+    try:
+        answer = json.loads(payload)
+    except ValueError:  # text, which earlier releases of LocalStack take for a failure
+        return call(json.dumps({"statusCode": 200, "body": payload.decode()}).encode())
+    if not isinstance(answer, dict):
         return call(payload)
     if "statusCode" not in answer:
         text = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
@@ -138,15 +141,6 @@ def is_text(payload: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def answered(payload: bytes) -> dict[str, Any] | None:
-    """What a function returned, if it is an object: an answer in payload format 2.0 if it has a status, else a body."""
-    try:
-        answer = json.loads(payload)
-    except ValueError:
-        return None
-    return answer if isinstance(answer, dict) else None
 
 
 def is_status(value: object) -> bool:

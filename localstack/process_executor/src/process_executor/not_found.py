@@ -9,19 +9,18 @@ from localstack.utils.patch import patch
 
 from process_executor.settings import settings
 
-LATEST = ":$LATEST"
+NOT_FOUND, LATEST = "Function not found: ", ":$LATEST"
 
 
 def name() -> None:
-    """Leave out the version that LocalStack adds where none was asked for, if AWS's answers of the year do."""
-    if settings().answers.names_latest:
-        return
+    """Tell of the version where none was asked for, or do not: LocalStack's releases differ, and AWS's years."""
+    latest = LATEST if settings().answers.names_latest else ""
 
     @patch(LambdaService.invoke)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _invoke(call: Callable[..., Any], self: Any, *arguments: Any, **named: Any) -> Any:
         try:
             return call(self, *arguments, **named)
         except ResourceNotFoundException as problem:
-            if named.get("qualifier") or not problem.message.endswith(LATEST):
+            if named.get("qualifier") or not problem.message.startswith(NOT_FOUND):
                 raise
-            raise ResourceNotFoundException(problem.message.removesuffix(LATEST), Type="User") from None
+            raise ResourceNotFoundException(problem.message.removesuffix(LATEST) + latest, Type="User") from None
