@@ -279,20 +279,20 @@ def test_changes_of_a_table_reach_the_function(cloud):
     mapping = cloud.awslambda.create_event_source_mapping(
         FunctionName=name, EventSourceArn=stream, StartingPosition="TRIM_HORIZON"
     )
-    first, second = (
-        {"id": {"S": "a"}, "b": {"B": b"bytes"}, "s": {"BS": [b"1"]}, "l": {"L": [{"B": content}]}}
-        for content in (b"1", b"2")
-    )
+
+    def item(binary):
+        # Earlier releases have a moto that loses what is in lists.
+        in_list = {} if cloud.is_before("4.3") else {"l": {"L": [{"B": binary}]}}
+        return {"id": {"S": "a"}, "b": {"B": binary}, "s": {"BS": [binary]}} | in_list
+
+    first, second = item(b"1"), item(b"2")
     dynamodb.put_item(TableName=table, Item=first)
     dynamodb.put_item(TableName=table, Item=second)
     dynamodb.delete_item(TableName=table, Key={"id": {"S": "a"}})
     records = printed(cloud, name, 3)
     assert [record["eventName"] for record in records] == ["INSERT", "MODIFY", "REMOVE"]
     images = [{key: record["dynamodb"][key] for key in record["dynamodb"] if "Image" in key} for record in records]
-    first, second = (
-        {"id": {"S": "a"}, "b": {"B": "Ynl0ZXM="}, "s": {"BS": ["MQ=="]}, "l": {"L": [{"B": each}]}}
-        for each in ("MQ==", "Mg==")
-    )
+    first, second = item("MQ=="), item("Mg==")
     assert images == [{"NewImage": first}, {"NewImage": second, "OldImage": first}, {"OldImage": second}]
     assert {record["eventSourceARN"] for record in records} == {stream}
     cloud.awslambda.delete_event_source_mapping(UUID=mapping["UUID"])
