@@ -66,7 +66,11 @@ class Cloud:
         self.folder.chmod(0o755)
         for name in ("tmp", "cache"):
             (self.folder / name).mkdir(mode=0o755)
-        self.port = free_port()
+        # Bound until the end, so that nobody else is given the port before LocalStack listens: it may bind it, too.
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind(("127.0.0.1", 0))
+        self.port = self._reserved.getsockname()[1]
         self.output: list[str] = []
         self.settings = settings
         self._ready = threading.Event()
@@ -105,7 +109,9 @@ class Cloud:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._ready.wait(START_TIMEOUT_S) or self.process.poll() is not None:
+        ready = self._ready.wait(START_TIMEOUT_S) and self.process.poll() is None
+        # It says that it is ready whoever it is that listens there.
+        if not ready or any("CannotListenError" in line for line in self.output):
             self.stop()
             raise RuntimeError("LocalStack did not start:\n" + "".join(self.output[-40:]))
         self.awslambda = self.client("lambda")
@@ -133,6 +139,11 @@ class Cloud:
         self.process.wait()
         self._reader.join(timeout=5)
         self.process.stdout.close()
+        self.forget()
+
+    def forget(self) -> None:
+        """Give back its port and its folder."""
+        self._reserved.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- Functions -------------------------------------------------------------------------------------------------
