@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -89,7 +88,7 @@ def test_program_with_localstack_in_a_thread_keeps_its_exit_status(clouds):
     cloud = Cloud()
     command = [PYTHON, "-c", EMBEDDING]
     ended = subprocess.run(command, env=cloud.variables(), capture_output=True, timeout=120, check=False)
-    shutil.rmtree(cloud.folder)
+    cloud.forget()
     assert ended.returncode == 3
 
 
@@ -255,6 +254,16 @@ def test_two_hundred_environments_leave_nothing_behind(clouds):
     assert eventually(lambda: descriptors(cloud), lambda found: found <= before) <= before
     ours = [name for name in thread_names(cloud) if name.startswith(("process-exec", "nursery"))]
     assert len(ours) <= 3
+
+
+def test_start_without_a_program_leaves_no_descriptor(clouds):
+    """A custom runtime that has no bootstrap, again and again."""
+    cloud = clouds(PROCESS_EXECUTOR_ISOLATION="auto")
+    name = cloud.deploy({"other": ""}, Runtime="provided.al2023")
+    cloud.invoke(name)
+    before = descriptors(cloud)
+    assert {cloud.invoke(name).error for _ in range(10)} == {"Unhandled"}
+    assert eventually(lambda: descriptors(cloud), lambda found: found <= before) <= before
 
 
 LISTENING = "0A"  # the state in /proc/net/tcp

@@ -1,6 +1,13 @@
 """The share of a processor that AWS gives a function by its memory, and when functions have it here."""
 
+import os
+import signal
+import subprocess
+import sys
+
 import pytest
+
+from process_executor import processor
 
 SHARE = 128 / 1769
 # What the module does before it fails takes more than the share of seven seconds, and much less than ten.
@@ -110,3 +117,12 @@ def test_first_initialization_has_all_of_a_processor(cloud_of_shares):
     """As on AWS, however little memory there is."""
     source = "import time\nwhile time.process_time() < 1: pass\ndef handler(event, context): return 'ready'"
     assert cloud_of_shares.run(source, Timeout=3, MemorySize=128).json == "ready"
+
+
+def test_only_what_is_below_the_keeper_is_halted():
+    """A number that another process has by now is not the function's."""
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
+        assert processor.halt([child.pid], keeper=child.pid) == []
+        assert processor.halt([child.pid], keeper=os.getpid()) == [child.pid]
+        processor.send_signal([child.pid], signal.SIGCONT)
+        child.kill()

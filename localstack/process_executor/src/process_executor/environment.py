@@ -165,6 +165,8 @@ class Environment:
 
     def _start_process(self, deadline: float, share: Share | None) -> Failure | None:
         process = self._process = Process(self.plan)
+        if self._stopped:  # before there was anything to kill
+            process.kill()
         self._drive(process, lambda: process.ready or process.exited, deadline, share)
         self._events += process.take_events()
         self._raise_if_stopped()
@@ -366,8 +368,12 @@ class Watcher:
         while True:
             for fd, _ in poll.poll():
                 environment = self._watched.get(fd)
-                if environment is not None:
+                if environment is None:
+                    continue
+                try:
                     environment.idle()
+                except Exception:  # the others are to be looked after, too
+                    LOG.exception("%s could not be looked after while idle", environment)
 
 
 WATCHER = Watcher()

@@ -95,10 +95,11 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
         """Give back what it had to itself."""
         ENVIRONMENTS.pop(self.id, None)
         CODE.let_go(self.id)
-        debugging.release_port(self._debug_port)
+        port, self._debug_port = self._debug_port, 0  # another environment's from now on, as is the user
+        debugging.release_port(port)
         with UID_LOCK:
             UIDS.discard(self._uid)
-            self._uid = 0  # another environment's from now on
+            self._uid = 0
 
     def invoke(self, payload: dict[str, str]) -> InvocationResult:
         """Run one invocation."""

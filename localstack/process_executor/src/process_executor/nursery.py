@@ -278,9 +278,11 @@ def wait_for_order(channel: socket.socket, config: Config) -> NoReturn:
 def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) -> NoReturn:
     """Be the keeper of a new environment."""
     try:
+        level = config["level"]
+        keeper = Keeper(status_fd, level != "process")
+        signal.signal(signal.SIGTERM, lambda *_: keeper.leave(None))
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        level = config["level"]
         own_users = bool(config.get("staged")) and enter_places(order, config)
         show_environment(order["environment"])
         os.write(status_fd, b"{}")  # the receiver learns the keeper's process id from the message's credentials
@@ -289,6 +291,7 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         ours, theirs = socket.socketpair()
         child = os.fork()
         if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             ours.close()
             if own_users:
                 leave_for_own_users(theirs, order, level)
@@ -306,7 +309,7 @@ def environment_main(order: Order, log_fd: int, status_fd: int, config: Config) 
         if own_users:
             ours.send(b"!")  # not before: the function may trace what has its user
         close_descriptors([status_fd])
-        Keeper(status_fd, level != "process").keep(child)
+        keeper.keep(child)
     except BaseException as error:  # noqa: BLE001  # whatever it is, LocalStack must hear of it
         with suppress(OSError):
             os.write(status_fd, json.dumps({"failure": f"{type(error).__name__}: {error}"}).encode())
@@ -408,7 +411,6 @@ class Keeper:
 
     def keep(self, child: int) -> NoReturn:
         """Collect whatever ends, until the function's process does; report how, and end."""
-        signal.signal(signal.SIGTERM, lambda *_: self.leave(None))
         report = None
         while report is None:
             pid, status, usage = os.wait4(-1, 0)
@@ -431,12 +433,21 @@ def kill_descendants() -> None:
     """Kill everything below this process, however often it forks or changes its session."""
     with suppress(ChildProcessError):
         while True:
-            for pid in descendants(os.getpid()):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            below = descendants(os.getpid())
+            for pid in below:
+                with suppress(OSError):
+                    # Another process may have its number by now.
+                    if parent_of(pid) in (os.getpid(), *below):
+                        os.kill(pid, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
             time.sleep(0.001)
+
+
+def parent_of(pid: int) -> int:
+    """The process id of a process's parent."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b") ")[2].split()[1])
 
 
 def descendants(ancestor: int) -> list[int]:
@@ -805,7 +816,7 @@ class Nursery:
         try:
             if order["do"] == "start":
                 self.start(order, message, fds)
-            elif order["do"] == "stop" and order["pid"] in self.keepers:
+            elif order["do"] == "stop" and self.keepers.get(order["pid"]) == order["id"]:
                 self.end(order["pid"])
             elif order["do"] == "release":
                 self.release(order["id"])
@@ -883,6 +894,7 @@ class Nursery:
         if os.fork():
             return
         try:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.nice(19)
             reset_signals()
             sys.path[:] = stdlib_path

@@ -80,9 +80,12 @@ class Process:
         os.set_blocking(log_read, False)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        ours.setblocking(False)
         self.log_fd, self.status = log_read, ours
-        order = self.plan.order(f"127.0.0.1:{self.listener.getsockname()[1]}")
         try:
+            for fd in (self.listener.fileno(), log_read, ours.fileno()):
+                self.poll.register(fd, select.EPOLLIN)
+            order = self.plan.order(f"127.0.0.1:{self.listener.getsockname()[1]}")
             self._keeper = self.plan.nursery.spawn(order, log_write, theirs.fileno())
         except BaseException:
             self.close()
@@ -90,9 +93,6 @@ class Process:
         finally:
             os.close(log_write)
             theirs.close()
-        ours.setblocking(False)
-        for fd in (self.listener.fileno(), log_read, ours.fileno()):
-            self.poll.register(fd, select.EPOLLIN)
 
     # --- Driving ---------------------------------------------------------------------------------------------------
 
@@ -361,7 +361,7 @@ class Process:
         """Halt everything until the next invocation, if the runtime waits for that."""
         pids = self.look_at_memory()
         if freeze and self.ready:
-            self._frozen = processor.halt(pids)
+            self._frozen = processor.halt(pids, self.pid)
         # A peak that was short nobody has noticed until now; several processes have theirs at different times.
         if self.plan.enforce_memory and len(pids) == 1 and memory.peak_mb(pids) > self.plan.memory_mb:
             self.out_of_memory = True
@@ -386,7 +386,7 @@ class Process:
         with self._kill_lock:
             if not self._killed and self._keeper:
                 self._killed = True
-                self.plan.nursery.stop(self._keeper)
+                self.plan.nursery.stop(self._keeper, self.plan.id)
 
     def close(self) -> None:
         """Give back every descriptor."""

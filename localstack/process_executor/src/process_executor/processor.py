@@ -17,8 +17,8 @@ PROCESSORS = os.cpu_count() or 1
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Of processor time: how long the function runs at least before it is halted again, and what it can save up.
 SLICE_S = 0.01
-# The fields of /proc/PID/stat behind the name: the state, user and system time of children that have ended.
-STATE, ENDED = 0, slice(13, 15)
+# The fields of /proc/PID/stat behind the name: the state, the parent, user and system time of children that have ended.
+STATE, PARENT, ENDED = 0, 1, slice(13, 15)
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,18 @@ def fields_of(pid: int) -> list[bytes]:
     return memory.read(f"/proc/{pid}/stat").rpartition(b") ")[2].split()
 
 
-def halt(pids: list[int]) -> list[int]:
-    """Halt those that run, and tell which: what the function has halted itself is its own to continue."""
+def halt(pids: list[int], keeper: int) -> list[int]:
+    """Halt those that run, all that is below a keeper, and tell which.
+
+    What the function has halted itself is its own to continue; what has ended since, and has left its number to another
+    process, has left that a parent that is not among them.
+    """
+    parents = {keeper, *pids}
     found = []
     for pid in pids:
         try:
-            if fields_of(pid)[STATE] != b"T":
+            fields = fields_of(pid)
+            if fields[STATE] != b"T" and int(fields[PARENT]) in parents:
                 os.kill(pid, signal.SIGSTOP)
                 found.append(pid)
         except OSError:
@@ -112,7 +118,7 @@ class Brake:
         self._balance_s = min(self._balance_s + earned_s, max(self._balance_s, SLICE_S)) - max(0.0, used - self._used_s)
         self._looked, self._used_s = now, used
         if self._balance_s < 0:
-            self._halted = halt([pid for pid in found if pid != keeper])
+            self._halted = halt([pid for pid in found if pid != keeper], keeper)
             self.due = now + (SLICE_S - self._balance_s) / self._share.processors
         else:
             self.due = now + max(SLICE_S, self._balance_s / PROCESSORS, memory.Checks.pause_s())

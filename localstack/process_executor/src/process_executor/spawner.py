@@ -113,9 +113,9 @@ class Nursery:
                 return int(answer["pid"])
         raise AssertionError
 
-    def stop(self, pid: int) -> None:
-        """Kill the environment of this keeper."""
-        self._send({"do": "stop", "pid": pid})
+    def stop(self, pid: int, environment_id: str) -> None:
+        """Kill the environment of this keeper, unless the kernel has given its number to another one's."""
+        self._send({"do": "stop", "pid": pid, "id": environment_id})
 
     def release(self, environment_id: str) -> None:
         """Let go of what an environment keeps between its processes."""
