@@ -1,17 +1,21 @@
 """Where a function's code comes from: layers, hot-reloaded folders, custom runtimes."""
 
+import io
 import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from cloud import PYTHON, RUNTIMES, eventually, free_port, zipped
 from test_invocations import assert_error
 
+UNIX = 3  # as an archive says whose modes its files have
 BOOTSTRAP = """#!/usr/bin/env python3
 import json, os, urllib.request
 api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
@@ -55,6 +59,35 @@ def layer(cloud):
         ]
 
     return publish
+
+
+def with_link(files, name, target):
+    """An archive that has a link, too."""
+    archive = io.BytesIO(zipped(files))
+    link = zipfile.ZipInfo(name)
+    link.create_system, link.external_attr = UNIX, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "a") as appended:
+        appended.writestr(link, str(target))
+    return {"ZipFile": archive.getvalue()}
+
+
+def test_link_in_an_archive_changes_nothing_outside(cloud):
+    """All code is made readable for functions, but not what a link in it leads to."""
+    outside = cloud.folder / f"outside-{os.urandom(4).hex()}"
+    outside.touch(mode=0o600)
+    source = "import os\ndef handler(event, context): return os.path.islink('link')"
+    name = cloud.create(with_link({"app.py": source}, "link", outside))
+    assert cloud.invoke(name).json is True
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600
+
+
+def test_bytecode_is_not_written_through_a_link(cloud, source_folder):
+    """LocalStack's user could write there."""
+    source = "def handler(event, context): return 'served'"
+    name = cloud.create(with_link({"app.py": source, f"{source_folder.name}/own.py": ""}, "__pycache__", source_folder))
+    eventually(lambda: list(cloud.folder.glob(f"tmp/**/{source_folder.name}/__pycache__/own.*")), bool)
+    assert list(source_folder.iterdir()) == []
+    assert cloud.invoke(name).json == "served"
 
 
 def test_layer_is_importable(cloud, layer):

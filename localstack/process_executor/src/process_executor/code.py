@@ -4,15 +4,16 @@ LocalStack deletes a version's code as soon as the function is deleted or update
 is finished with the code it began with, and one that comes at that moment is served by the old code or the new.
 """
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localstack.services.lambda_.invocation import lambda_models
 from localstack.services.lambda_.invocation.executor_endpoint import ShutdownDuringStartup
 from localstack.services.lambda_.invocation.lambda_models import S3Code
 from localstack.services.lambda_.invocation.lambda_service import LambdaService
-from localstack.utils.files import chmod_r
 from localstack.utils.patch import patch
 
 READABLE = 0o755  # as AWS has it, whatever the archive says
@@ -78,15 +79,6 @@ CODE = Code()
 def keep_while_used() -> None:
     """Let LocalStack delete code when no environment uses it, and the new version serve what came in between."""
 
-    @patch(S3Code.prepare_for_execution)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
-    def _prepare(call: Callable[..., None], self: Any) -> None:
-        with self._disk_lock:
-            folder = self.get_unzipped_code_location()
-            unpacked = folder.exists()
-            call(self)
-            if not unpacked:
-                chmod_r(str(folder), READABLE)  # LocalStack does, from 4.12 on
-
     @patch(S3Code.destroy_cached)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _destroy_cached(call: Callable[..., None], self: Any) -> None:
         CODE.doom(self.get_unzipped_code_location(), lambda: call(self))
@@ -100,6 +92,30 @@ def keep_while_used() -> None:
                 if not was_replaced(problem):
                     raise
         return call(*arguments, **named)
+
+
+def open_to_functions() -> None:
+    """Let functions read all of their code; LocalStack does, from 4.12 on, but changes what links lead to as well."""
+    if hasattr(lambda_models, "chmod_r"):
+        lambda_models.chmod_r = chmod_below
+        return
+
+    @patch(S3Code.prepare_for_execution)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+    def _prepare(call: Callable[..., None], self: Any) -> None:
+        with self._disk_lock:
+            folder = self.get_unzipped_code_location()
+            unpacked = folder.exists()
+            call(self)
+            if not unpacked:
+                chmod_below(folder, READABLE)
+
+
+def chmod_below(top: str | Path, mode: int) -> None:
+    """Set the mode of a folder and all that is in it, but of nothing that a link in it leads to."""
+    for folder, folders, files in os.walk(top):
+        for path in (Path(folder), *(Path(folder, name) for name in folders + files)):
+            if not path.is_symlink():
+                path.chmod(mode)
 
 
 def was_replaced(problem: BaseException | None) -> bool:

@@ -434,10 +434,10 @@ def kill_descendants() -> None:
     with suppress(ChildProcessError):
         while True:
             below = descendants(os.getpid())
+            parents = {os.getpid(), *below}
             for pid in below:
                 with suppress(OSError):
-                    # Another process may have its number by now.
-                    if parent_of(pid) in (os.getpid(), *below):
+                    if parent_of(pid) in parents:  # else another process has its number by now
                         os.kill(pid, signal.SIGKILL)
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -900,9 +900,17 @@ class Nursery:
             sys.path[:] = stdlib_path
             import compileall
 
-            compileall.compile_dir(self.config.get("host", "") + folder, quiet=2)
+            compileall.compile_dir(self.config.get("host", "") + folder, quiet=2, rx=BesideLinks())
         finally:
             os._exit(0)
+
+
+class BesideLinks:
+    """Which files compileall leaves out: those whose bytecode would be written where an archive's link leads."""
+
+    def search(self, path: str) -> bool:
+        """Whether this is one."""
+        return os.path.islink(f"{os.path.dirname(path)}/__pycache__")
 
 
 def preload(runtime_dir: str) -> None:

@@ -63,6 +63,7 @@ def start_process_executor() -> None:
     assignment.make_safe()
     cloudwatch.batch()
     code.keep_while_used()
+    code.open_to_functions()
     log_groups.follow()
     dead_letters.identify()
     events.lose_none()
