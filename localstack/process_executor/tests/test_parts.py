@@ -172,6 +172,27 @@ def test_merge_lets_the_last_layer_win(tmp_path):
     assert (tmp_path / "one" / "python" / "same.py").read_text() == "1"
 
 
+@pytest.mark.parametrize("last", ["folder", "file", "link"])
+@pytest.mark.parametrize("first", ["folder", "file", "link"])
+def test_merge_lets_the_last_kind_win_and_follows_no_link(tmp_path, first, last):
+    """What a layer has under the name of another's link is not written where that leads."""
+    (tmp_path / "outside").mkdir()
+    for layer, kind in (("one", first), ("two", last)):
+        made = tmp_path / layer / "same"
+        (made if kind == "folder" else made.parent).mkdir(parents=True)
+        if kind == "link":
+            made.symlink_to(tmp_path / "outside")
+        else:
+            (made / "a.py" if kind == "folder" else made).write_text(layer)
+    target = tmp_path / "opt"
+    merge([tmp_path / "one", tmp_path / "two"], target)
+    same = target / "same"
+    found = "link" if same.is_symlink() else "folder" if same.is_dir() else "file"
+    assert found == last
+    assert last == "link" or (same / "a.py" if found == "folder" else same).read_text() == "two"
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [

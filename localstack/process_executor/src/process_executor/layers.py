@@ -37,20 +37,32 @@ def merge(folders: Sequence[Path], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         built = Path(scratch) / "opt"
-        built.mkdir(mode=0o755)
         for folder in folders:
-            shutil.copytree(folder, built, symlinks=True, dirs_exist_ok=True, copy_function=link_or_copy)
+            lay_over(folder, built)
         if target.exists():
             target.rename(Path(scratch) / "old")
         built.rename(target)
 
 
-def link_or_copy(source: str, target: str, **_: Any) -> str:
+def lay_over(folder: Path, target: Path) -> None:
+    """Put what is in a folder over what is in another: not through a link, and in place of what is of another kind."""
+    target.mkdir(mode=0o755, exist_ok=True)
+    for source in folder.iterdir():
+        laid = target / source.name
+        if source.is_dir() and not source.is_symlink():
+            if laid.is_symlink() or laid.is_file():
+                laid.unlink()
+            lay_over(source, laid)
+            continue
+        if laid.is_dir() and not laid.is_symlink():
+            shutil.rmtree(laid)
+        laid.unlink(missing_ok=True)
+        link_or_copy(source, laid)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
     """A hard link where that is possible; layers are never written to."""
-    if os.path.lexists(target):
-        Path(target).unlink()
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:
         shutil.copy2(source, target, follow_symlinks=False)
-    return target
