@@ -16,6 +16,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 from cloud import Cloud, running
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Say with a test that failed what its LocalStacks said last."""
+    report = yield
+    if report.failed:
+        for cloud in {each for each in item.funcargs.values() if isinstance(each, Cloud)}:
+            ended = cloud.process.poll()
+            state = "runs" if ended is None else f"ended with {ended}"
+            report.sections.append((f"LocalStack on port {cloud.port} {state}", "".join(cloud.output[-40:])))
+    return report
+
+
 @pytest.fixture(scope="session")
 def clouds() -> Iterator[Callable[..., Cloud]]:
     """Starts a LocalStack with given settings, once for all who ask for the same."""
