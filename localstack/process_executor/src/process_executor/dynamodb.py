@@ -38,17 +38,16 @@ def with_exact_images(provider: MotoDynamodbStreamsProvider) -> dict[str, Handle
         for record in answer["Records"]:
             for name in ("Keys", "OldImage", "NewImage"):
                 if image := record["dynamodb"].pop(name, None):
-                    exact = (
-                        {attribute: decoded(value) for attribute, value in image.items()} if ENCODES_TWICE else image
-                    )
-                    record["dynamodb"][name] = exact
+                    record["dynamodb"][name] = {attribute: decoded(value) for attribute, value in image.items()}
         return answer
 
     return operations | {"GetRecords": get_records}
 
 
 def decoded(value: dict[str, Any]) -> dict[str, Any]:
-    """An attribute value with its binary content decoded once; that of lists and maps comes as it should."""
+    """An attribute value with its binary content decoded once more; that of lists and maps comes as it should."""
+    if not ENCODES_TWICE:
+        return value
     [(kind, content)] = value.items()
     if kind == "B":
         content = base64.b64decode(content)
