@@ -15,13 +15,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from cloud import Cloud, running
 
+STARTED: list[Cloud] = []
+
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item):
-    """Say with a test that failed what its LocalStacks said last."""
+def pytest_runtest_makereport():
+    """Say with a test that failed what the LocalStacks said last."""
     report = yield
     if report.failed:
-        for cloud in {each for each in item.funcargs.values() if isinstance(each, Cloud)}:
+        for cloud in STARTED:
             ended = cloud.process.poll()
             state = "runs" if ended is None else f"ended with {ended}"
             report.sections.append((f"LocalStack on port {cloud.port} {state}", "".join(cloud.output[-40:])))
@@ -35,7 +37,8 @@ def clouds() -> Iterator[Callable[..., Cloud]]:
 
         @cache
         def start(**settings: str) -> Cloud:
-            return stack.enter_context(contextmanager(running)(**settings))
+            STARTED.append(stack.enter_context(contextmanager(running)(**settings)))
+            return STARTED[-1]
 
         yield start
 

@@ -290,6 +290,7 @@ def thread_names(cloud: Cloud) -> list[str]:
 def parallel(cloud: Cloud, count: int) -> None:
     """Invoke a function that often at once: nobody is answered before all are there."""
     name = cloud.deploy(MEETING, Timeout=300)
+    cloud.awslambda = cloud.client("lambda")  # the old one's idle connections LocalStack may close at this moment
     with (
         ThreadPoolExecutor(count) as pool,
         socket.create_server(("127.0.0.1", 0), backlog=count) as server,
