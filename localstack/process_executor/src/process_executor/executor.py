@@ -19,6 +19,7 @@ from process_executor.code import CODE, VersionIsGone
 from process_executor.environment import Environment, Stopped, StoppedBefore
 from process_executor.invocations import Failure
 from process_executor.layers import opt_folder
+from process_executor.listening import local_host
 from process_executor.live import LIVE
 from process_executor.logs import EventLog, JsonLines, TextLines
 from process_executor.paths import TASK_ROOT, Paths, init_variables, private_folder, real_path
@@ -130,7 +131,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):  # type: ignore[misc]  # LocalSta
 
     def get_endpoint_from_executor(self) -> str:
         """Where a function reaches LocalStack."""
-        return "127.0.0.1"
+        return local_host()
 
     def get_runtime_endpoint(self) -> str:
         """Asked for by LocalStack's own init program only; there is none."""

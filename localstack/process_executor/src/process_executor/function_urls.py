@@ -6,7 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html and urls-inv
 import base64
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +41,9 @@ def complete() -> None:
     @patch(urlrouter.FunctionUrlRouter.handle_lambda_url_invocation)  # type: ignore[untyped-decorator]
     def _handle(call: Callable[..., Any], self: Any, request: Any, api_id: str, region: str, **path: str) -> Any:
         found = named(api_id, region)
+        allowed = cors_headers(found[2].cors or {}, request) if found else {}
+        if allowed and is_preflight(request):
+            return Response(status=200, headers=allowed)
         if found:
             called.add(api_id)
         refused = not may_call(*found, request) if found else api_id in called
@@ -48,8 +51,10 @@ def complete() -> None:
             text = settings().answers.forbidden if found else settings().answers.forbidden_gone
             answer = Response(json.dumps({"Message": text}), status=403, mimetype="application/json")
             answer.headers["x-amzn-ErrorType"] = "AccessDeniedException"
-            return answer
-        return call(self, request, api_id, region, **path)
+        else:
+            answer = call(self, request, api_id, region, **path)
+        answer.headers.update(allowed)
+        return answer
 
     @patch(urlrouter.event_for_lambda_url)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _event(call: Callable[..., dict[str, Any]], api_id: str, request: Any) -> dict[str, Any]:
@@ -63,6 +68,31 @@ def complete() -> None:
     @patch(urlrouter.lambda_result_to_response)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
     def _response(call: Callable[..., Any], result: Any) -> Any:
         return answer_to(collected(result.payload), lambda payload: call(replace(result, payload=payload)))
+
+
+def cors_headers(cors: Mapping[str, Any], request: Any) -> dict[str, str]:
+    """The headers that a URL's CORS configuration gives a page; none for an origin that it does not list.
+
+    Source: AWS Lambda API reference, Cors; Fetch standard, CORS protocol.
+    """
+    origin = request.headers.get("Origin")
+    listed = cors.get("AllowOrigins") or []
+    if not origin or not (origin in listed or "*" in listed):
+        return {}
+    credentials = bool(cors.get("AllowCredentials"))
+    headers = {"Access-Control-Allow-Origin": origin if credentials or "*" not in listed else "*", "Vary": "Origin"}
+    if credentials:
+        headers["Access-Control-Allow-Credentials"] = "true"
+    lists = {"Expose-Headers": cors.get("ExposeHeaders")}
+    if is_preflight(request):
+        lists = {"Allow-Methods": cors.get("AllowMethods"), "Allow-Headers": cors.get("AllowHeaders")}
+        headers["Access-Control-Max-Age"] = str(cors.get("MaxAge") or 0)
+    return headers | {f"Access-Control-{name}": ",".join(values) for name, values in lists.items() if values}
+
+
+def is_preflight(request: Any) -> bool:
+    """Whether a browser asks before it sends what a page wants to send."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
 def answer_to(payload: bytes, call: Callable[[bytes], Any]) -> Any:

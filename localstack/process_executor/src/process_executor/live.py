@@ -1,5 +1,6 @@
 """Function output as it is written, for people who watch: one file that ``tail -F`` follows."""
 
+import os
 import threading
 from typing import TextIO
 
@@ -21,7 +22,10 @@ class Live:
         with self._lock:
             if self._file is None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = path.open("a", encoding="utf-8")
+                # Its owner's alone: functions print what they like.
+                self._file = os.fdopen(
+                    os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
+                )
             self._file.writelines(f"{function} | {line}\n" for event in events for line in event.splitlines())
             self._file.flush()
 

@@ -33,6 +33,18 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
         return ProcessRuntimeExecutor
 
 
+@hooks.on_infra_start()  # type: ignore[untyped-decorator]  # LocalStack publishes no types
+def guard_gateway() -> None:
+    """Listen only where told, and let nobody in who does not belong: with every executor, unless switched off."""
+    from process_executor import guard, listening, log_records
+    from process_executor.settings import settings
+
+    log_records.keep_to_one_line()
+    listening.listen_only_where_told()
+    if settings().guard:
+        guard.stand_guard(settings())
+
+
 @hooks.on_infra_start(should_load=chosen)  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def start_process_executor() -> None:
     """Check the settings, serve the status page, start a nursery."""
@@ -47,7 +59,6 @@ def start_process_executor() -> None:
         descriptors,
         events,
         function_urls,
-        gateway,
         log_groups,
         not_found,
         payloads,
@@ -68,7 +79,6 @@ def start_process_executor() -> None:
     dead_letters.identify()
     events.lose_none()
     function_urls.complete()
-    gateway.spare()
     not_found.name()
     payloads.limit()
     tracing.respect()

@@ -1,10 +1,12 @@
-"""The executor's settings: environment variables of LocalStack's process, read once."""
+"""The plugin's settings: environment variables of LocalStack's process, read once."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from process_executor.answers import ANSWERS, Answers
 
@@ -18,9 +20,12 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>``.
+    """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>`` but for the guard's two.
 
     Attributes:
+        guard: whether the gateway refuses foreign pages and host names: ``GATEWAY_GUARD``.
+        hosts: names under which this cloud answers beside its own, ``*.example.test`` for all below: ``ALLOWED_HOSTS``,
+            and those of ``FRONTEND_URL``, ``IDP_PUBLIC_URL`` and ``IDP_TLS_PUBLIC_URL``.
         runtimes_dir: folder that holds ``python3.13``, ``nodejs22.x`` and so on, each with a runtime client and an SDK.
         interpreters: interpreters by runtime, for those that are not found by themselves.
         answers: AWS's, of one year.
@@ -38,6 +43,8 @@ class Settings:
     """
 
     runtimes_dir: Path
+    guard: bool = True
+    hosts: tuple[str, ...] = ()
     interpreters: Mapping[str, str] = field(default_factory=dict)
     answers: Answers = ANSWERS[2024]
     isolation: str = "auto"
@@ -65,6 +72,8 @@ class Settings:
             raise InvalidSetting(f"PROCESS_EXECUTOR_ANSWERS={year}: use one of {', '.join(map(str, ANSWERS))}.")
         settings = cls(
             runtimes_dir=Path(environment.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or default_runtimes).absolute(),
+            guard=environment.get("GATEWAY_GUARD", "1") != "0",
+            hosts=hosts(environment),
             interpreters=pairs("PROCESS_EXECUTOR_INTERPRETERS", environment),
             answers=ANSWERS[year],
             isolation=environment.get("PROCESS_EXECUTOR_ISOLATION") or "auto",
@@ -89,6 +98,16 @@ def number(name: str, environment: Mapping[str, str], default: int) -> int:
     if not text.isdecimal():
         raise InvalidSetting(f"{name}={text}: use a whole number.")
     return int(text)
+
+
+def hosts(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Read the names of ``ALLOWED_HOSTS``, and those of the page's and the issuer's addresses."""
+    names = [part.strip() for part in environment.get("ALLOWED_HOSTS", "").split(",") if part.strip()]
+    for name in names:
+        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+", name):
+            raise InvalidSetting(f"ALLOWED_HOSTS: '{name}' is no host name, such as app.test or *.app.test (no port).")
+    urls = (environment.get(name, "") for name in ("FRONTEND_URL", "IDP_PUBLIC_URL", "IDP_TLS_PUBLIC_URL"))
+    return (*names, *filter(None, (urlsplit(url).hostname for url in urls)))
 
 
 def globs(text: str | None) -> tuple[str, ...]:
