@@ -197,6 +197,8 @@ class ComposeStack:
             "OKTA_AUDIENCE": settings.audience,
             "OKTA_SCOPES": settings.scopes,
             "ALLOWED_ORIGINS": settings.allowed_origins,
+            "ALLOWED_HOSTS": settings.allowed_hosts,
+            "EXTRA_CORS_ALLOWED_ORIGINS": settings.allowed_cloud_origins,
             "API_URL": settings.api_url,
             "WIDGET_ENGINE": settings.engine,
             "PYTHON_IMAGE": settings.python_image,

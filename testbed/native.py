@@ -91,7 +91,7 @@ class NativeStack:
         if not self.running():
             self._end_orphans()
             self._socket().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._conf.write_text(self._configuration())
+            self._write_configuration()
             self._settings.deployment_file.unlink(missing_ok=True)
             inherited = [f"{name}={os.environ[name]}" for name in INHERITED if name in os.environ]
             run(
@@ -101,7 +101,7 @@ class NativeStack:
                 mend="make down, then make up again; `make doctor` looks for causes",
             )
             return
-        self._conf.write_text(self._configuration())
+        self._write_configuration()
         for words in (["update"], ["start", "all"]):
             run(
                 [_supervisor_tool("supervisorctl"), "-c", self._conf, *words],
@@ -209,6 +209,7 @@ class NativeStack:
                 "IDP_CONTROL_NETWORKS": settings.idp_control_networks,
                 "IDP_CONTROL_KEY": settings.idp_control_key,
                 "IDP_LOG_LEVEL": settings.idp_log_level,
+                "ALLOWED_HOSTS": settings.allowed_hosts,
                 "API_URL": settings.api_url,
             },
             health_url=f"http://{settings.local_host}:{settings.idp_port}/healthz",
@@ -225,6 +226,9 @@ class NativeStack:
                 "OKTA_CLIENT_ID": settings.client_id,
                 "OKTA_SCOPES": settings.scopes,
                 "API_URL": settings.api_url,
+                "ALLOWED_HOSTS": settings.allowed_hosts,
+                "IDP_PUBLIC_URL": settings.idp_url,
+                "IDP_TLS_PUBLIC_URL": settings.idp_tls_url,
                 "WIDGET_ENGINE": settings.engine,
                 "WIDGET_DIR": str(settings.home / "widget"),
             },
@@ -260,8 +264,14 @@ class NativeStack:
 
     def _localstack_environment(self) -> dict[str, str]:
         settings = self._settings
+        address = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
         return {
-            "GATEWAY_LISTEN": f"{settings.bind}:{settings.localstack_port}",
+            "GATEWAY_LISTEN": f"{address}:{settings.localstack_port}",
+            "EXTRA_CORS_ALLOWED_ORIGINS": settings.allowed_cloud_origins,
+            "ALLOWED_HOSTS": settings.allowed_hosts,
+            "FRONTEND_URL": settings.frontend_url,
+            "IDP_PUBLIC_URL": settings.idp_url,
+            "IDP_TLS_PUBLIC_URL": settings.idp_tls_url,
             "FILESYSTEM_ROOT": str(self._folder / "localstack"),
             "TMPDIR": str(self._folder / "tmp"),
             "XDG_CACHE_HOME": str(self._folder / "cache"),
@@ -294,6 +304,7 @@ class NativeStack:
             f"logfile={_escaped(str(self.log_file('supervisord')))}",
             f"pidfile={_escaped(str(self._folder / 'supervisord.pid'))}",
             f"directory={_escaped(str(ROOT))}",
+            "umask=077",  # its logs are the owner's
             *(["user=root"] if os.geteuid() == 0 else []),
         ]
         for program in self.programs.values():
@@ -315,11 +326,18 @@ class NativeStack:
                 "startsecs=1",
                 "startretries=0",
                 "autorestart=unexpected",
+                "umask=022",
                 "stopasgroup=true",
                 "killasgroup=true",
                 "stopwaitsecs=8",
             ]
         return "\n".join(lines) + "\n"
+
+    def _write_configuration(self) -> None:
+        """Write it for its owner only: the issuer's control key stands in it."""
+        self._conf.touch(mode=0o600)
+        self._conf.chmod(0o600)
+        self._conf.write_text(self._configuration())
 
     def _socket(self) -> Path:
         """The supervisor's socket: in the stack's folder, or where the path is shorter if that one is too long."""

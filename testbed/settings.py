@@ -11,6 +11,7 @@ from testbed.errors import StackError
 ROOT = Path(__file__).resolve().parent.parent
 Mode = Literal["native", "compose"]
 PORTS = ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT", "LOCALSTACK_PORT")
+REACHED_AS_LOCALHOST = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 -- recognised, not bound
 # Where https is, seen from the issuer's http port: 9443 beside 9400.
 TLS_PORT_DISTANCE = 43
 
@@ -73,6 +74,15 @@ def _ports(values: dict[str, str]) -> dict[str, int]:
     return ports
 
 
+def _public_host(bind: str) -> str:
+    """The name under which a browser of this machine finds what listens on an address."""
+    return "localhost" if bind in REACHED_AS_LOCALHOST else _in_url(bind)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One stack: where it listens, what it is called, whom it trusts.
@@ -82,6 +92,8 @@ class Settings:
         mode: None lets the machine decide (compose where a Docker engine answers).
         issuer: the `iss` of the tokens, and where the page signs people in.
         start_timeout_s: how long the services may take to become healthy.
+        allowed_hosts: names under which the servers answer beside those they know.
+        allowed_cloud_origins: whose pages may call the cloud's AWS API.
         idp_config: the issuer's clients, personas, authorization servers and lifetimes.
         idp_control_networks: whose callers need no key for the issuer's control plane; empty: this machine.
         idp_control_key: opens the issuer's control plane to others than this machine; empty: to nobody.
@@ -106,6 +118,8 @@ class Settings:
     audience: str
     scopes: str
     allowed_origins: str
+    allowed_hosts: str
+    allowed_cloud_origins: str
     engine: str
     python_image: str
     start_timeout_s: float
@@ -143,29 +157,37 @@ class Settings:
         cpu_share = values.get("PROCESS_EXECUTOR_CPU_SHARE") or "1"
         if cpu_share not in {"0", "1", "2"}:
             raise bad_setting("PROCESS_EXECUTOR_CPU_SHARE", cpu_share, "0, 1 or 2")
+        for name in (part.strip() for part in (values.get("ALLOWED_HOSTS") or "").split(",")):
+            if name and not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+", name):
+                raise bad_setting("ALLOWED_HOSTS", name, "a host name, such as app.test or *.app.test, without a port")
         timeout = values.get("START_TIMEOUT_S") or "120"
         if not re.fullmatch(r"\d+(\.\d+)?", timeout):
             raise bad_setting("START_TIMEOUT_S", timeout, "a number of seconds")
         ports = _ports(values)
-        frontend_url = (values.get("FRONTEND_URL") or f"http://localhost:{ports['frontend_port']}").rstrip("/")
-        idp_url = (values.get("IDP_PUBLIC_URL") or f"http://localhost:{ports['idp_port']}").rstrip("/")
-        idp_tls_url = (values.get("IDP_TLS_PUBLIC_URL") or f"https://localhost:{ports['idp_tls_port']}").rstrip("/")
+        bind = values.get("BIND") or "127.0.0.1"
+        host = _public_host(bind)
+        frontend_url = (values.get("FRONTEND_URL") or f"http://{host}:{ports['frontend_port']}").rstrip("/")
+        idp_url = (values.get("IDP_PUBLIC_URL") or f"http://{host}:{ports['idp_port']}").rstrip("/")
+        idp_tls_url = (values.get("IDP_TLS_PUBLIC_URL") or f"https://{host}:{ports['idp_tls_port']}").rstrip("/")
+        cloud_origins = [frontend_url, *filter(None, [values.get("EXTRA_CORS_ALLOWED_ORIGINS")])]
         issuer = values.get("OKTA_ISSUER") or f"{idp_url}/oauth2/default"
         home = ROOT / ".gatehouse"
         return cls(
             stack=stack,
             mode=cast("Mode | None", mode),
-            bind=values.get("BIND") or "127.0.0.1",
+            bind=bind,
             **ports,
             frontend_url=frontend_url,
             idp_url=idp_url,
             idp_tls_url=idp_tls_url,
-            cloud_url=f"http://localhost:{ports['localstack_port']}",
+            cloud_url=f"http://{host}:{ports['localstack_port']}",
             issuer=issuer,
             client_id=values.get("OKTA_CLIENT_ID") or "0oatestbed",
             audience=values.get("OKTA_AUDIENCE") or "api://default",
             scopes=values.get("OKTA_SCOPES") or "openid profile email offline_access",
             allowed_origins=values.get("ALLOWED_ORIGINS") or frontend_url,
+            allowed_hosts=values.get("ALLOWED_HOSTS") or "",
+            allowed_cloud_origins=",".join(cloud_origins),
             engine=engine,
             python_image=values.get("PYTHON_IMAGE") or "python:3.13-slim",
             start_timeout_s=float(timeout),
@@ -209,7 +231,7 @@ class Settings:
     def local_host(self) -> str:
         """Where this machine itself reaches what listens on `bind`."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind, self.bind)  # noqa: S104 -- recognised, not bound
-        return f"[{host}]" if ":" in host else host
+        return _in_url(host)
 
     @property
     def uses_mock_issuer(self) -> bool:

@@ -5,6 +5,7 @@ from testbed.http import Answer, fetch
 from testbed.settings import Settings
 
 COLD_START_TIMEOUT_S = 20
+FOREIGN_HOST = "rebound.invalid"
 
 
 def smoke_test(settings: Settings) -> None:
@@ -21,10 +22,18 @@ def smoke_test(settings: Settings) -> None:
     refused = _expect("the API without a token", fetch(settings.api_url, timeout_s=COLD_START_TIMEOUT_S), 401)
     if not refused.headers.get("www-authenticate", "").startswith("Bearer"):
         raise _failed("the API's 401 has no WWW-Authenticate: Bearer")
+    for what, url in _own_servers(settings).items():
+        _expect(f"{what} to a foreign host name", fetch(url, headers={"Host": FOREIGN_HOST}), 421)
     if settings.uses_mock_issuer:
         token = mint_token(settings, None, None)
         answer = fetch(settings.api_url, headers={"Authorization": f"Bearer {token}"}, timeout_s=COLD_START_TIMEOUT_S)
         _expect("the API with a token", answer, 200)
+
+
+def _own_servers(settings: Settings) -> dict[str, str]:
+    """What must turn away a page whose name was pointed here."""
+    issuer = {"the issuer": settings.idp_url + "/"} if settings.uses_mock_issuer else {}
+    return {"the page": settings.frontend_url + "/", "the cloud": settings.cloud_url + "/_localstack/health"} | issuer
 
 
 def mint_token(settings: Settings, persona: str | None, fault: str | None) -> str:

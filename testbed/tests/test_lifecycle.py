@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from testbed.ports import free_ports
-from testbed.settings import ROOT
+from testbed.settings import PORTS, ROOT
 
 pytestmark = pytest.mark.xdist_group("lifecycle")
 
@@ -29,9 +29,7 @@ class Stack:
 
     def __init__(self) -> None:
         ports = free_ports()
-        self.frontend, self.idp, self.idp_tls = (
-            int(ports[name]) for name in ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT")
-        )
+        self.frontend, self.idp, self.idp_tls, self.cloud = (int(ports[name]) for name in PORTS)
         self.name = f"test-{secrets.token_hex(3)}"
         self.folder = ROOT / ".gatehouse/stacks" / self.name
         self.environment = os.environ | {"MODE": "native", "STACK": self.name, **ports}
@@ -87,6 +85,57 @@ def post(url: str, body: dict[str, object]) -> dict[str, object]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
+
+
+def listening(stack: Stack) -> dict[int, str]:
+    """Port → address, as `ss` shows it, of everything that the stack's processes listen on."""
+    mine = {
+        socket_.laddr.port
+        for process in stack.processes()
+        for socket_ in process.net_connections("inet")
+        if socket_.status == psutil.CONN_LISTEN
+    }
+    shown = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
+    addresses = [line.split()[3].rsplit(":", 1) for line in shown.splitlines()]
+    return {int(port): address for address, port in addresses if int(port) in mine}
+
+
+def test_stack_listens_on_the_loopback_alone(stack):
+    """Nobody on the network reaches any port of the stack, those of the functions' environments included."""
+    found = listening(stack)
+    assert {stack.frontend, stack.idp, stack.idp_tls, stack.cloud} <= set(found)
+    assert set(found.values()) <= {"127.0.0.1", "[::1]"}
+
+
+def test_stack_listens_where_bind_says_and_nowhere_else():
+    """With BIND at another address, all four services are there, deployed and smoke-tested, and not on localhost."""
+    with own_stack() as stack:
+        stack.environment["BIND"] = "127.0.0.2"
+        stack.up()
+        found = listening(stack)
+        services = {found.pop(port) for port in (stack.frontend, stack.idp, stack.idp_tls, stack.cloud)}
+        assert services == {"127.0.0.2"}
+        assert set(found.values()) <= {"127.0.0.1"}  # between LocalStack and its functions
+        assert json.loads(stack.run("status", JSON="1").stdout)["healthy"] is True
+
+
+def test_what_holds_keys_and_output_is_its_owners(stack):
+    """The supervisor's configuration, with the control key in it, and all logs are for nobody else to read."""
+    stack.run("token", "alice")
+    private = [stack.folder / "supervisord.conf", *(stack.folder / "logs").iterdir()]
+    assert len(private) > 5
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in private if path.stat().st_mode & 0o077} == {}
+
+
+@pytest.mark.parametrize("service", ["frontend", "idp", "cloud"])
+def test_page_whose_name_points_here_is_turned_away(stack, service):
+    """Every server of the stack answers to its own names only, and says which setting adds one."""
+    url = f"http://127.0.0.1:{getattr(stack, service)}/"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(url, headers={"Host": "rebound.test"}))
+    with refused.value as answer:
+        assert answer.code == 421
+        assert b"ALLOWED_HOSTS" in answer.read()
 
 
 def test_status_tells_scripts_how_the_stack_is(stack):

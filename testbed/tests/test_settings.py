@@ -30,6 +30,25 @@ def test_settings_follow_a_moved_port(tmp_path):
     assert found.allowed_origins == "http://localhost:18080"
 
 
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("127.0.0.2", "127.0.0.2"), ("fd00::1", "[fd00::1]"), ("0.0.0.0", "localhost"), ("::1", "localhost")],
+)
+def test_settings_follow_an_address_that_is_not_localhost(tmp_path, bind, host):
+    """What listens on another address only is named by it."""
+    found = settings(tmp_path, BIND=bind)
+    assert found.frontend_url == f"http://{host}:8080"
+    assert found.issuer == f"http://{host}:9400/oauth2/default"
+    assert found.cloud_url == f"http://{host}:4566"
+
+
+def test_settings_let_the_page_and_named_others_call_the_cloud(tmp_path):
+    """The page's origin comes first, whatever is added."""
+    assert settings(tmp_path).allowed_cloud_origins == "http://localhost:8080"
+    found = settings(tmp_path, EXTRA_CORS_ALLOWED_ORIGINS="http://a.test,http://b.test", FRONTEND_PORT="18080")
+    assert found.allowed_cloud_origins == "http://localhost:18080,http://a.test,http://b.test"
+
+
 def test_settings_prefer_the_environment_over_dotenv(tmp_path):
     """A variable in the environment wins over .env, an empty one does not."""
     (tmp_path / ".env").write_text('IDP_PORT=1111\nFRONTEND_PORT="2222"\n')
@@ -53,6 +72,9 @@ def test_settings_prefer_the_environment_over_dotenv(tmp_path):
         ("PROCESS_EXECUTOR_ANSWERS", "2025"),
         ("PROCESS_EXECUTOR_CPU_SHARE", "512"),
         ("START_TIMEOUT_S", "soon"),
+        ("ALLOWED_HOSTS", "app.test, http://other.test"),
+        ("ALLOWED_HOSTS", "app.test:8080"),
+        ("ALLOWED_HOSTS", "*"),
     ],
 )
 def test_settings_refuse_a_value_by_the_name_of_its_variable(tmp_path, name, value):
