@@ -16,10 +16,16 @@ class Cloud:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._lambda = self._client("lambda")
+        self._lambda = self.client("lambda")
         self._function = self._function_behind_the_api()
 
-    def _client(self, service: Any) -> Any:
+    @property
+    def port(self) -> int | None:
+        """Where it listens."""
+        return urlsplit(self._deployment.cloud or "").port
+
+    def client(self, service: Any) -> Any:
+        """Return AWS's SDK for Python, pointed at this cloud."""
         return boto3.client(
             service,
             endpoint_url=self._deployment.cloud,
@@ -30,7 +36,7 @@ class Cloud:
 
     def _function_behind_the_api(self) -> str:
         api = urlsplit(self._deployment.api_url).path.split("/")[3]
-        resources = self._client("apigateway").get_resources(restApiId=api, embed=["methods"])["items"]
+        resources = self.client("apigateway").get_resources(restApiId=api, embed=["methods"])["items"]
         uris = [
             method["methodIntegration"]["uri"]
             for resource in resources
