@@ -19,6 +19,7 @@ from tornado.template import Template
 from tornado.web import Application, HTTPError, RequestHandler
 
 from frontend.assets import Asset, AssetsError, Client, Tree, read_widget
+from frontend.hosts import Gate
 from frontend.policy import security_headers
 from frontend.settings import Settings, SettingsError
 
@@ -27,6 +28,12 @@ log = logging.getLogger("frontend")
 FOREVER = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 NEVER = "no-store"
+
+IDLE_S = 75.0
+BODY_S = 15.0
+MAX_HEAD_BYTES = 2**16
+# Read past and dropped: enough that a form sent here by mistake gets its 405, and does not see a broken connection.
+MAX_BODY_BYTES = 2**20
 
 SENTENCES = {
     404: "There is nothing at this address.",
@@ -172,13 +179,32 @@ def log_request(handler: RequestHandler) -> None:
     )
 
 
+def make_server(settings: Settings, app: Application, *, idle_s: float = IDLE_S, body_s: float = BODY_S) -> HTTPServer:
+    """Put the application behind the gate, and bound what a connection may cost.
+
+    Args:
+        settings: the host names come from these.
+        app: what answers the requests for them.
+        idle_s: how long a connection may take to bring a request's whole head, the first or the next.
+        body_s: how long it may take to bring the body that a head has promised.
+    """
+    gate = Gate(app, hosts=settings.hosts, security_headers=security_headers(settings))
+    return HTTPServer(
+        gate,
+        idle_connection_timeout=idle_s,
+        body_timeout=body_s,
+        max_header_size=MAX_HEAD_BYTES,
+        max_body_size=MAX_BODY_BYTES,
+    )
+
+
 async def serve(settings: Settings, app: Application) -> None:
     """Answer requests until SIGTERM or SIGINT.
 
     Raises:
         SettingsError: the address can't be listened on.
     """
-    server = HTTPServer(app, max_body_size=2**16, idle_connection_timeout=75)
+    server = make_server(settings, app)
     try:
         server.listen(settings.frontend_port, address=settings.bind)
     except OSError as error:

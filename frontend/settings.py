@@ -4,12 +4,15 @@
 that names the variable, so that a typing mistake never becomes a page that fails in somebody's browser.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 import environ
+
+from frontend.hosts import HOUSE_NAMES, Hosts
 
 ENGINES = ("identity", "classic")
 
@@ -47,6 +50,10 @@ def _url(text: str) -> str:
     return _split(text).geturl().rstrip("/")
 
 
+def _host(url: str) -> str:
+    return (_split(url).hostname or "").removesuffix(".")
+
+
 def _own_url(text: str) -> str:
     return _url(text) if text else ""
 
@@ -70,12 +77,21 @@ def _word(text: str) -> str:
     return text
 
 
+def _host_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower().removesuffix(".") for name in text.split(",") if name.strip())
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(name)
+    return names
+
+
 def origin(url: str) -> str:
     """Say which origin a URL belongs to, as a Content-Security-Policy writes it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
+_HOST_NAME = re.compile(r"(\*\.)?[0-9a-z_-]+(\.[0-9a-z_-]+)*")
 _URL = "an absolute http or https URL without query or fragment"
 
 
@@ -93,6 +109,23 @@ class Settings:
         "",
         converter=_checked("FRONTEND_URL", _own_url, _URL),
         help="The URL people open; this and a slash is the redirect URI. Empty: http://localhost:FRONTEND_PORT.",
+    )
+    allowed_hosts: tuple[str, ...] = environ.var(
+        "",
+        converter=_checked(
+            "ALLOWED_HOSTS", _host_names, "host names without ports, separated by commas; *.name is every subdomain"
+        ),
+        help="Host names that the server answers to, beside the testbed's own and those of the public URLs.",
+    )
+    idp_public_url: str = environ.var(
+        "",
+        converter=_checked("IDP_PUBLIC_URL", _own_url, _URL),
+        help="Where people reach the issuer; a machine that has one name has it for the page too.",
+    )
+    idp_tls_public_url: str = environ.var(
+        "",
+        converter=_checked("IDP_TLS_PUBLIC_URL", _own_url, _URL),
+        help="The same by https.",
     )
     okta_issuer: str = environ.var(
         "http://localhost:9400/oauth2/default",
@@ -139,6 +172,12 @@ class Settings:
     def url(self) -> str:
         """The page's own URL, without a slash at its end."""
         return self.frontend_url or f"http://localhost:{self.frontend_port}"
+
+    @property
+    def hosts(self) -> Hosts:
+        """The host names that the server answers to."""
+        urls = filter(None, (self.url, self.idp_public_url, self.idp_tls_public_url))
+        return Hosts({*HOUSE_NAMES, *self.allowed_hosts, *(_host(url) for url in urls)})
 
     def for_the_page(self) -> dict[str, object]:
         """Everything that the page and its tests are told (`/config.json`)."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -30,6 +31,10 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @classmethod
+    def of(cls, response: http.client.HTTPResponse) -> Self:
+        return cls(response.status, dict(response.getheaders()), response.read())
+
     @property
     def text(self) -> str:
         return self.body.decode()
@@ -37,11 +42,11 @@ class Answer:
 
 @dataclass
 class Server:
-    """A running `python -m frontend`."""
+    """A running `python -m frontend`, or another server at a port."""
 
     port: int
-    process: subprocess.Popen[str]
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=200))
+    process: subprocess.Popen[str] | None = None
+    log: deque[str] = field(default_factory=deque)
     reader: threading.Thread = field(default_factory=threading.Thread)
 
     @property
@@ -51,12 +56,34 @@ class Server:
     def request(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """Send one request, its path exactly as given: a client that tidies paths would hide a traversal."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
-            connection.putrequest(method, path, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders()
-            response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+            return Answer.of(connection.getresponse())
+
+    def send(self, request: bytes) -> Answer:
+        """Send one request, its bytes exactly as given."""
+        return next(iter(self.send_all(request)))
+
+    def send_all(self, *requests: bytes) -> list[Answer]:
+        """Send requests one after the other on one connection, each once the one before is answered."""
+        answers = []
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=10)) as connection:
+            for request in requests:
+                connection.sendall(request)
+                with http.client.HTTPResponse(
+                    connection, method=request.partition(b" ")[0].decode("latin-1")
+                ) as response:
+                    response.begin()
+                    answers.append(Answer.of(response))
+        return answers
+
+    def received(self, sent: bytes) -> bytes:
+        """Send some bytes, and read until the server closes the connection."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=20)) as connection:
+            connection.sendall(sent)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 type Start = Callable[..., Server]
@@ -66,7 +93,7 @@ def environment(**settings: object) -> dict[str, str]:
     """The environment of a server: this one's, without settings that a developer may have exported."""
     ours = {
         "BIND", "FRONTEND_PORT", "FRONTEND_URL", "OKTA_ISSUER", "OKTA_CLIENT_ID", "OKTA_SCOPES", "API_URL",
-        "WIDGET_ENGINE", "WIDGET_DIR",
+        "WIDGET_ENGINE", "WIDGET_DIR", "ALLOWED_HOSTS", "IDP_PUBLIC_URL", "IDP_TLS_PUBLIC_URL",
     }  # fmt: skip
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
     return inherited | {name: str(value) for name, value in settings.items()}

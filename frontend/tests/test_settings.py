@@ -85,6 +85,13 @@ def test_health_answers_ok_and_is_never_kept(server):
         ("OKTA_CLIENT_ID", "two words", "one word"),
         ("OKTA_SCOPES", "profile email", "openid among them"),
         ("WIDGET_ENGINE", "third", "identity or classic"),
+        ("ALLOWED_HOSTS", "board.example:8080", "without ports"),
+        ("ALLOWED_HOSTS", "one.example two.example", "separated by commas"),
+        ("ALLOWED_HOSTS", "*", "host names"),
+        ("ALLOWED_HOSTS", "board.*.example", "host names"),
+        ("ALLOWED_HOSTS", "https://board.example", "host names"),
+        ("IDP_PUBLIC_URL", "localhost:9400", "an absolute http or https URL"),
+        ("IDP_TLS_PUBLIC_URL", "localhost:9443", "an absolute http or https URL"),
     ],
 )
 def test_bad_setting_is_refused_with_a_sentence_that_names_it(name, value, expected):
