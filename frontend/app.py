@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -119,6 +120,16 @@ class BaseHandler(RequestHandler):
         else:
             self.set_header("Content-Type", "application/json")
             self.finish(json.dumps({"error": self._reason.lower().replace(" ", "_"), "error_description": sentence}))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Log where an unexpected failure came from; of a refusal, the line that each request has says enough.
+
+        Tornado's own line holds the whole address, and its query may be an authorization code.
+        """
+        if typ is not None and value is not None and not isinstance(value, HTTPError):
+            log.error("The server failed to answer", exc_info=(typ, value, tb))
 
 
 class NotFoundHandler(BaseHandler):

@@ -1,6 +1,7 @@
 """Failures are answered to people as a page and to programs as JSON."""
 
 import json
+from uuid import uuid4
 
 import pytest
 
@@ -39,10 +40,12 @@ def test_methods_that_change_things_are_refused(server, path, method):
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
-def test_log_leaves_the_query_out(server):
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/static/client/0000000000000000/%ff", "http://localhost/"])
+def test_log_leaves_the_query_out(server, path):
     """After a redirect the query holds an authorization code, which does not belong in a log."""
-    server.request("/?code=SECRET-CODE&state=1")
-    server.request("/after")
-    while not any("/after" in line for line in list(server.log)):
+    server.request(f"{path}?code=SECRET-CODE&state=1")
+    after = f"/{uuid4()}"
+    server.request(after)
+    while not any(after in line for line in list(server.log)):
         assert server.process.poll() is None
     assert "SECRET-CODE" not in "".join(server.log)
