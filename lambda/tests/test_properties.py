@@ -7,8 +7,11 @@ import io
 import json
 import os
 import string
+import subprocess
+import sys
 from base64 import b64encode
 from contextlib import redirect_stdout
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -31,6 +34,7 @@ GOOD = [SIGNER.token(alg) for alg in SIGNER.keys]
 for good in GOOD:
     VERIFIER.verify(good, now=SIGNER.now)
 
+PACKAGE = Path(__file__).parents[1] / "messages"
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "600"))
 
 # A busy machine is slow, and no property here is about time.
@@ -180,6 +184,16 @@ def test_strict_json_refuses_or_agrees_with_json(raw):
     except strict_json.NotStrictJson:
         return
     assert read == json.loads(raw)
+
+
+@pytest.mark.parametrize("text", ["""'[' * 17 + '"' + '\\\\"' * 500_000""", """'[' * 17 + '"a' * 500_000"""])
+def test_strict_json_looks_at_each_character_once(text):
+    """A body is read before its token: a text whose reading costs its length squared would be a weapon."""
+    code = f"from messages import strict_json; strict_json.read(({text}).encode())"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "NotStrictJson: too_deep" in ended.stderr
 
 
 # Events
