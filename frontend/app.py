@@ -185,9 +185,9 @@ def log_request(handler: RequestHandler) -> None:
     """Log a line for each request, without the query: after a redirect it holds an authorization code."""
     request = handler.request
     level = logging.DEBUG if request.path == "/healthz" else logging.INFO
-    log.log(
-        level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path, request.request_time() * 1000
-    )
+    # What is not ASCII may be a control character, which a terminal that shows the log would act on.
+    path = request.path.encode("ascii", "backslashreplace").decode()
+    log.log(level, "%d %s %s %.1f ms", handler.get_status(), request.method, path, request.request_time() * 1000)
 
 
 def make_server(settings: Settings, app: Application, *, idle_s: float = IDLE_S, body_s: float = BODY_S) -> HTTPServer:
