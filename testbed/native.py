@@ -267,6 +267,7 @@ class NativeStack:
         address = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
         return {
             "GATEWAY_LISTEN": f"{address}:{settings.localstack_port}",
+            "GATEWAY_AWAITED_APIS": "gatehouse",
             "EXTRA_CORS_ALLOWED_ORIGINS": settings.allowed_cloud_origins,
             "ALLOWED_HOSTS": settings.allowed_hosts,
             "FRONTEND_URL": settings.frontend_url,

@@ -46,6 +46,7 @@ def guarded() -> Iterator[Cloud]:
         ALLOWED_HOSTS="build.test, *.ci.test",
         FRONTEND_URL="http://page.test:8080",
         IDP_PUBLIC_URL="https://id.test/base",
+        GATEWAY_AWAITED_APIS="awaited",
     )
 
 

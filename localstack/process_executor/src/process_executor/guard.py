@@ -32,7 +32,7 @@ from werkzeug.routing import RequestRedirect, Rule
 
 from localstack import config
 from localstack.runtime import get_current_runtime
-from process_executor.settings import Settings
+from process_executor.settings import Settings, listed
 
 LOG = logging.getLogger(__name__)
 
@@ -87,10 +87,14 @@ class Hosts:
         return True  # a page that has its name point here cannot be called by a number
 
 
+def allowed_origins() -> list[str]:
+    """The origins of pages that may call this cloud: LocalStack's own setting, and nothing else."""
+    return [origin.rstrip("/") for origin in listed(config.EXTRA_CORS_ALLOWED_ORIGINS)]
+
+
 def stand_guard(settings: Settings) -> None:
     """Put the guard before everything that LocalStack does with a request."""
-    given = (origin.strip().rstrip("/") for origin in config.EXTRA_CORS_ALLOWED_ORIGINS.split(","))
-    origins = [origin for origin in given if origin]
+    origins = allowed_origins()
     cors.ALLOWED_CORS_ORIGINS[:] = origins  # LocalStack's makers' own page goes, and nobody else's comes
 
     @patch(cors.should_enforce_self_managed_service)  # type: ignore[untyped-decorator]  # LocalStack publishes no types

@@ -20,10 +20,11 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>`` but for the guard's two.
+    """What can be changed, each from ``PROCESS_EXECUTOR_<NAME>`` but for the gateway's.
 
     Attributes:
         guard: whether the gateway refuses foreign pages and host names: ``GATEWAY_GUARD``.
+        awaited_apis: ids of APIs that are about to be deployed: ``GATEWAY_AWAITED_APIS``.
         hosts: names under which this cloud answers beside its own, ``*.example.test`` for all below: ``ALLOWED_HOSTS``,
             and those of ``FRONTEND_URL``, ``IDP_PUBLIC_URL`` and ``IDP_TLS_PUBLIC_URL``.
         runtimes_dir: folder that holds ``python3.13``, ``nodejs22.x`` and so on, each with a runtime client and an SDK.
@@ -44,6 +45,7 @@ class Settings:
 
     runtimes_dir: Path
     guard: bool = True
+    awaited_apis: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     interpreters: Mapping[str, str] = field(default_factory=dict)
     answers: Answers = ANSWERS[2024]
@@ -73,6 +75,7 @@ class Settings:
         settings = cls(
             runtimes_dir=Path(environment.get("PROCESS_EXECUTOR_RUNTIMES_DIR") or default_runtimes).absolute(),
             guard=environment.get("GATEWAY_GUARD", "1") != "0",
+            awaited_apis=listed(environment.get("GATEWAY_AWAITED_APIS", "").lower()),
             hosts=hosts(environment),
             interpreters=pairs("PROCESS_EXECUTOR_INTERPRETERS", environment),
             answers=ANSWERS[year],
@@ -100,9 +103,14 @@ def number(name: str, environment: Mapping[str, str], default: int) -> int:
     return int(text)
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Read what stands between commas."""
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
 def hosts(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Read the names of ``ALLOWED_HOSTS``, and those of the page's and the issuer's addresses."""
-    names = [part.strip() for part in environment.get("ALLOWED_HOSTS", "").split(",") if part.strip()]
+    names = listed(environment.get("ALLOWED_HOSTS", ""))
     for name in names:
         if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+", name):
             raise InvalidSetting(f"ALLOWED_HOSTS: '{name}' is no host name, such as app.test or *.app.test (no port).")
@@ -112,13 +120,13 @@ def hosts(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def globs(text: str | None) -> tuple[str, ...]:
     """Read ``*.pyc,.git``; not set is the default, empty ignores nothing."""
-    return IGNORED if text is None else tuple(filter(None, (part.strip() for part in text.split(","))))
+    return IGNORED if text is None else listed(text)
 
 
 def pairs(name: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Read ``python3.12=/path/to/python3.12,nodejs22.x=...``."""
     found = {}
-    for part in filter(None, (part.strip() for part in environment.get(name, "").split(","))):
+    for part in listed(environment.get(name, "")):
         runtime, separator, path = part.partition("=")
         if not separator or not path:
             raise InvalidSetting(f"{name}: '{part}' is not runtime=path, such as python3.12=/usr/bin/python3.12.")
