@@ -69,3 +69,15 @@ def test_what_nobody_answers_is_refused(cloud: Cloud, method: str, path: str):
     """Unknown APIs and paths are never answered as if something had been done."""
     status, _, body = ask(cloud, method, path)
     assert status in {403, 404, 405}, (status, body)
+
+
+def test_root_tells_a_person_what_it_is(cloud: Cloud):
+    """Who opens the cloud's address in a browser, or asks it unsigned, learns what is there; signed, it is S3's."""
+    status, headers, body = ask(cloud, "GET", "/", Sec_Fetch_Site="none", Accept="text/html,*/*;q=0.8")
+    assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"AWS_ENDPOINT_URL" in body
+    status, _, body = ask(cloud, "GET", "/")
+    assert (status, json.loads(body)["name"]) == (200, "LocalStack")
+    assert ask(cloud, "HEAD", "/")[0] == 200
+    assert ask(cloud, "POST", "/")[0] == 404
+    assert cloud.client("s3").list_buckets()["Buckets"] == []

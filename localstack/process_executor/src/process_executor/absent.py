@@ -12,6 +12,7 @@ from localstack.constants import AWS_REGION_US_EAST_1, DEFAULT_AWS_ACCOUNT_ID
 from localstack.services.plugins import SERVICE_PLUGINS
 
 from localstack.runtime import get_current_runtime
+from process_executor.root import DESCRIPTION
 
 EXECUTE_API = "/_aws/execute-api/"
 RETRY_AFTER_S = 1
@@ -42,7 +43,11 @@ def say_so(awaited: Collection[str], origins: Collection[str]) -> None:
             chain.terminate()
 
     def answer_for_nobody(_: Any, context: Any, response: Any) -> None:
-        if context.service is None:
+        if context.service is not None:
+            return
+        if context.request.path == "/" and context.request.method in {"GET", "HEAD"}:
+            response.set_json(DESCRIPTION)  # 200, as whoever waits for this cloud expects
+        else:
             response.status_code = 404
             response.set_json({"message": "Not Found"})
 

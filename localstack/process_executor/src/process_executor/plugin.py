@@ -36,11 +36,12 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):  # type: ignore[misc]
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]  # LocalStack publishes no types
 def guard_gateway() -> None:
     """Listen only where told, and let nobody in who does not belong: with every executor, unless switched off."""
-    from process_executor import absent, guard, listening, log_records
+    from process_executor import absent, guard, listening, log_records, root
     from process_executor.settings import settings
 
     log_records.keep_to_one_line()
     listening.listen_only_where_told()
+    root.introduce_itself()
     absent.say_so(settings().awaited_apis, guard.allowed_origins())
     if settings().guard:
         guard.stand_guard(settings())
