@@ -145,12 +145,14 @@ def test_taken_port_ends_the_start():
 
 OURS = [
     *("localhost", "LOCALHOST", "localhost.", "app.localhost", "127.0.0.1", "[::1]", "192.0.2.7"),
+    *("sync-127.0.0.1", "000000000000.127.0.0.1"),
     *("localhost.localstack.cloud", "s3.localhost.localstack.cloud", "localstack", "bucket.localstack"),
     *("host.docker.internal", "page.test", "id.test", "build.test", "runner-7.ci.test"),
 ]
 FOREIGN = [
     *("rebound.test", "ci.test", "notlocalhost", "localhost.rebound.test", "127.0.0.1.rebound.test", "xbuild.test"),
     *("localstack.cloud", "evil.localstack.cloud", "0x7f.1", "2130706433"),
+    *("127.0.0.1-rebound.test", "sync-127.0.0.1.test", "1.127.0.0.1.1", "a.b.127.0.0.1"),
     *("[", "[::1", "a:b:c", "localhost:x", "localhost/", "user@localhost", " ", "local host", "\xe4.test"),
 ]
 

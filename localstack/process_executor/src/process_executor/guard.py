@@ -42,6 +42,9 @@ KNOWN_HOSTS = (
     *("localstack", "*.localstack", "mock-idp", "frontend", "host.docker.internal"),
 )
 HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
+# What SDKs put before the host of some operations: sync-127.0.0.1, 000000000000.127.0.0.1. A name that ends in a number
+# is nobody's domain, and no browser takes it for a name. Source: URL standard, "ends in a number checker".
+PREFIX_OF_ADDRESS = re.compile(r"[a-z0-9-]+[.-](?=\d+\.\d+\.\d+\.\d+$)")
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[^/?#]*)")
 INTERNAL = "/_localstack"
 SECURE_METADATA = ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User")
@@ -78,7 +81,7 @@ class Hosts:
     def __contains__(self, name: str) -> bool:
         name = name.lower().removesuffix(".")
         try:
-            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+            ipaddress.ip_address(PREFIX_OF_ADDRESS.sub("", name.removeprefix("[").removesuffix("]")))
         except ValueError:
             # Each parent domain of a.b.c: *.b.c, *.c
             labels = name.split(".")
