@@ -6,66 +6,44 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Mapping
-from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote_plus, urlencode, urlsplit
 
-from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
-from tornado.iostream import StreamClosedError
+from tornado.http1connection import HTTP1Connection
 from tornado.web import Application, HTTPError, RequestHandler
 
+from mock_idp.broken import BrokenConnection
 from mock_idp.clients import any_allows_origin
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
-from mock_idp.faults import ActiveFault
 from mock_idp.issuer import NAMESPACE_NAME, Issuer, issuer_url, oauth_url
 from mock_idp.namespaces import Namespace
 from mock_idp.personas import Persona, okta_id
+from mock_idp.reader import MAX_BODY_BYTES
 from mock_idp.state import Session
 from mock_idp.tokens import random_id
 
 log = logging.getLogger("mock_idp")
 
-MAX_BODY_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 16 * 1024
 _CAPTURED_BYTES = 4096
 _CORS_HEADERS = "content-type, authorization, x-okta-user-agent-extended, x-mock-namespace"
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 _MAX_DELAY_MS = 60_000
-_KNOWN_PATHS = 1000
-_KNOWN_PATH_LENGTH = 200
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _DEFAULT_HEADERS = (
     ("Server", "mock_idp"),
-    ("Content-Type", "text/html; charset=UTF-8"),
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
 )
-_http_date = lru_cache(1)(format_timestamp)
 
 
 class IssuerApplication(Application):
-    """A Tornado application that knows the issuer, and remembers which path leads to which handler."""
+    """A Tornado application that knows the issuer."""
 
     def __init__(self, issuer: Issuer, handlers: list[Any], **settings: Any) -> None:
         self.issuer = issuer
-        self._found: dict[str, tuple[type[RequestHandler], dict[str, Any], list[bytes], dict[str, bytes]]] = {}
         super().__init__(handlers, **settings)
-
-    def __call__(self, request: HTTPServerRequest) -> None:
-        """Answer a request."""
-        found = self._found.get(request.path)
-        if found is None:
-            delegate: Any = self.find_handler(request)
-            found = delegate.handler_class, delegate.handler_kwargs, delegate.path_args, delegate.path_kwargs
-            if len(self._found) >= _KNOWN_PATHS:
-                self._found.clear()
-            if len(request.path) <= _KNOWN_PATH_LENGTH:
-                self._found[request.path] = found
-        handler_class, options, arguments, named = found
-        handler = handler_class(self, request, **options)
-        run = handler._execute([], *arguments, **named)  # noqa: SLF001 - the delegate's detours cost a tenth of an answer
-        asyncio.get_running_loop().create_task(run)
 
 
 class BaseHandler(RequestHandler):
@@ -89,7 +67,7 @@ class BaseHandler(RequestHandler):
     server: AuthorizationServer
     client_id: str = ""
     persona_login: str = ""
-    _body_fault: ActiveFault | None = None
+    _client_gone: "asyncio.Future[None] | None" = None
 
     @property
     def issuer(self) -> Issuer:
@@ -106,14 +84,10 @@ class BaseHandler(RequestHandler):
         """What the endpoint URLs of the server in the path begin with."""
         return oauth_url(self.base_url, self.server.server_id)
 
-    def clear(self) -> None:
-        """Begin with an empty answer, which is never cached and never sniffed."""
-        self._headers = HTTPHeaders()
+    def set_default_headers(self) -> None:
+        """Let nothing be cached or sniffed unless a handler says so."""
         for name, value in _DEFAULT_HEADERS:
-            self._headers[name] = value
-        self._headers["Date"] = _http_date(int(time.time()))
-        self._write_buffer = []
-        self._status_code, self._reason = 200, "OK"
+            self.set_header(name, value)
 
     def compute_etag(self) -> str | None:
         """Name nothing that is not to be cached."""
@@ -199,7 +173,8 @@ class BaseHandler(RequestHandler):
         parameters = active.parameters
         match active.fault.name:
             case "latency":
-                await asyncio.sleep(_number(parameters, "delay_ms", 2000, 0, _MAX_DELAY_MS) / 1000)
+                delay_s = _number(parameters, "delay_ms", 2000, 0, _MAX_DELAY_MS) / 1000
+                await asyncio.wait({self.client_gone()}, timeout=delay_s)
             case "rate_limited":
                 self.set_header("Retry-After", str(_number(parameters, "retry_after_s", 1, 0, 86_400)))
                 self._finish_fault(429, "E0000047", "temporarily_unavailable")
@@ -208,9 +183,14 @@ class BaseHandler(RequestHandler):
             case "jwks_outage":
                 self._finish_fault(503, "E0000009", "temporarily_unavailable")
             case "dropped_connection":
-                self._drop()
-            case _:
-                self._body_fault = active
+                self.detach().close()
+            case "truncated_body":
+                self._break_body(None)
+            case "slow_drip":
+                self._break_body(_number(parameters, "interval_ms", 100, 0, _MAX_DELAY_MS) / 1000)
+
+    def _break_body(self, interval_s: float | None) -> None:
+        self.request.connection = BrokenConnection(cast("HTTP1Connection", self.request.connection), interval_s)
 
     def _asked_client_id(self) -> str:
         if self.client_id:
@@ -252,41 +232,6 @@ class BaseHandler(RequestHandler):
             }
         )
         self.finish()
-
-    def _drop(self) -> None:
-        connection = self.request.connection
-        self._finished = True
-        self._auto_finish = False
-        if connection is not None:
-            self.detach().close()
-
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Send the answer, or what a fault leaves of it."""
-        if self._body_fault is None:
-            return super().finish(chunk)
-        if chunk is not None:
-            self.write(chunk)
-        return cast("asyncio.Future[None]", asyncio.ensure_future(self._finish_broken(self._body_fault)))
-
-    async def _finish_broken(self, active: ActiveFault) -> None:
-        self._body_fault = None
-        body = b"".join(self._write_buffer)
-        self._write_buffer = []
-        self.set_header("Content-Length", str(len(body)))
-        drip = active.fault.name == "slow_drip"
-        pieces = [body[i : i + 8] for i in range(0, len(body), 8)] if drip else [body[: len(body) // 2]]
-        try:
-            for piece in pieces:
-                self.write(piece)
-                await self.flush()
-                if drip:
-                    await asyncio.sleep(_number(active.parameters, "interval_ms", 100, 0, _MAX_DELAY_MS) / 1000)
-            if drip:
-                await super().finish()
-            else:
-                self._drop()
-        except StreamClosedError:
-            self._finished = True
 
     def write_json(self, value: Any) -> None:
         """Write JSON with its content type."""
@@ -433,6 +378,17 @@ class BaseHandler(RequestHandler):
         """Show an error to a person; pages override this."""
         self.write_json({"error": error.error, "error_description": error.description})
         self.finish()
+
+    def client_gone(self) -> "asyncio.Future[None]":
+        """Return what is done once the client hangs up: whoever waits for something else waits for this, too."""
+        if self._client_gone is None:
+            self._client_gone = asyncio.get_running_loop().create_future()
+        return self._client_gone
+
+    def on_connection_close(self) -> None:
+        """Note that the client hung up before its answer."""
+        if self._client_gone is not None and not self._client_gone.done():
+            self._client_gone.set_result(None)
 
     def on_finish(self) -> None:
         """Capture the request for tests and the console."""

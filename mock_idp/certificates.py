@@ -1,10 +1,12 @@
 """The generated CA and the certificate of the https port; the CA is kept, so that it is trusted once only."""
 
+import errno
 import ipaddress
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -41,6 +43,21 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+class _ServerContext(ssl.SSLContext):
+    """A context for accepted connections."""
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """Wrap a socket; whatever is wrong with it, the client is gone already.
+
+        Raises:
+            OSError: ECONNABORTED, for which Tornado closes the socket and logs no traceback.
+        """
+        try:
+            return super().wrap_socket(*args, **kwargs)
+        except OSError as error:
+            raise OSError(errno.ECONNABORTED, str(error)) from error
 
 
 class CertificateAuthority:
@@ -90,7 +107,7 @@ class CertificateAuthority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.NamedTemporaryFile(dir=self.path.parent, prefix=".tls.") as file:
             # Python's ssl loads certificates from files only; this one is gone when the block ends.
             file.write(_pem(key) + certificate.public_bytes(serialization.Encoding.PEM) + self.pem)

@@ -259,9 +259,17 @@ class Requests(ControlHandler):
             wait_s = min(float(query.get("wait_s", "0")), _MAX_WAIT_S)
         except ValueError as error:
             raise ControlError("invalid_request", "'after' and 'wait_s' must be numbers.") from error
-        found = await self.ns.requests.wait(
-            max(wait_s, 0.0), after=after, path=query.get("path", ""), client_id=query.get("client_id", "")
+        waiting = asyncio.ensure_future(
+            self.ns.requests.wait(
+                max(wait_s, 0.0), after=after, path=query.get("path", ""), client_id=query.get("client_id", "")
+            )
         )
+        either: set[asyncio.Future[Any]] = {waiting, self.client_gone()}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            return
+        found = waiting.result()
         self.write_json({"requests": found, "last": self.ns.requests.last})
 
     def delete(self) -> None:

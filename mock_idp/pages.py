@@ -1,6 +1,9 @@
 """Pages for people: the base of all HTML answers, with its strict Content-Security-Policy."""
 
+from collections.abc import Awaitable
 from typing import Any
+
+from tornado.web import StaticFileHandler
 
 from mock_idp.base import BaseHandler
 from mock_idp.errors import OAuthError, OktaError, PageError
@@ -65,6 +68,25 @@ class SignOut(PageHandler):
             raise PageError("foreign_form", "The form was not sent by this page.", status=403)
         self.end_session()
         self.render_page("signout.html", title="Signed out", session=None, done=True)
+
+
+class StaticFiles(BaseHandler, StaticFileHandler):
+    """The pages' own styles and scripts, with the errors and the log of all other handlers."""
+
+    captured = False
+    faultable = False
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let browsers keep a file, and ask whether it changed."""
+        self.set_header("Cache-Control", "no-cache")
+
+    def compute_etag(self) -> str | None:
+        """Name a file by its content."""
+        return StaticFileHandler.compute_etag(self)
+
+    def head(self, path: str) -> Awaitable[None]:  # type: ignore[override]  # always a path, never anything else
+        """Answer as GET does, without reading the file."""
+        return StaticFileHandler.head(self, path)
 
 
 class Health(BaseHandler):
