@@ -36,7 +36,7 @@ hostile_tokens = pytest.mark.parametrize("hostile", HOSTILE_FAULTS)
 
 
 class IdpError(Exception):
-    """The issuer refused; the text is its own sentence."""
+    """The issuer refused, or does not stop; the text is a sentence."""
 
 
 class IdpServer:
@@ -86,6 +86,8 @@ class IdpServer:
         if self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_TIMEOUT_S)
+        if self._thread.is_alive():
+            raise IdpError(f"The issuer at {self.url} did not stop within {_TIMEOUT_S} seconds.")
 
     def namespace(self, name: str = "") -> "Idp":
         """Return the issuer as one test sees it, in a namespace of its own."""

@@ -1,9 +1,13 @@
 """The pytest plugin, used as another project would: in a test session of its own."""
 
+import gc
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -73,6 +77,39 @@ def test_plugin_server_is_an_issuer_with_namespaces(tmp_path: Path):
         assert two.rotate_keys()["previous_kid"] == old
         assert one.jwks()["keys"][0]["kid"] == old
         assert one.fault("latency")["once"]
+
+
+def test_plugin_server_stops_at_once_whatever_is_open(tmp_path: Path):
+    """Idle connections, waiting requests, handshakes and a call to an API end with it; its ports are free."""
+    with socket.create_server(("127.0.0.1", 0)) as mute_api, ExitStack() as opened:
+        api_url = f"http://127.0.0.1:{mute_api.getsockname()[1]}"
+        with IdpServer(tmp_path, {"IDP_TLS_PORT": "0", "API_URL": api_url}) as server:
+            ports = [urlsplit(url).port or 0 for url in (server.url, server.tls_url)]
+
+            def send(port: int, request: str) -> socket.socket:
+                connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                connection.sendall(request.encode())
+                return connection
+
+            for name, parameters in ("latency", {"delay_ms": 60_000}), ("slow_drip", {"interval_ms": 60_000}):
+                idp = server.namespace(name)
+                idp.fault(name, parameters=parameters)
+                send(ports[0], f"GET /ns/{name}/oauth2/default/v1/keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            send(ports[0], "GET /mock/requests?wait_s=60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            send(ports[0], "POST /mock/tokens HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+            order = '{"token": "e30.e30.e30"}'
+            send(ports[0], f"POST /mock/try HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(order)}\r\n\r\n{order}")
+            called = opened.enter_context(mute_api.accept()[0])
+            assert called.recv(100).startswith(b"GET / HTTP/1.1\r\n")
+            for port in ports:
+                send(port, "")
+            idle = send(ports[0], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert idle.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+        gc.collect()  # a socket that is left over would warn now
+        assert idle.recv(1000) == b""
+        again = {"IDP_PORT": str(ports[0]), "IDP_TLS_PORT": str(ports[1])}
+        with IdpServer(tmp_path, again) as server:
+            assert server.namespace().jwks()["keys"]
 
 
 def test_plugin_server_raises_what_is_wrong(tmp_path: Path):

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,27 @@ def test_configuration_is_reloaded_over_http_and_by_signal(tmp_path: Path):
         issuer.process.send_signal(signal.SIGHUP)
         issuer.wait_for_line("configuration read again")
         assert agent.send("/mock/tokens", persona="dave").status == 200
+
+
+def test_stop_is_prompt_and_quiet_whatever_is_open(tmp_path: Path):
+    """SIGTERM ends it with 0 and without a word, although requests wait and connections stay open."""
+    with start_issuer(tmp_path, IDP_TLS_PORT="0", IDP_LOG_LEVEL="INFO") as issuer, ExitStack() as opened:
+        issuer.browser(shared=True).send("/mock/faults", fault="latency", parameters={"delay_ms": 60_000})
+        for origin, path in (
+            (issuer.origin, "/mock/requests?wait_s=60"),
+            (issuer.origin, f"{V1}/keys"),
+            (issuer.origin, "/healthz"),
+            (issuer.tls_origin, ""),
+        ):
+            address = ("127.0.0.1", int(origin.rsplit(":", 1)[1]))
+            connection = opened.enter_context(socket.create_connection(address, timeout=10))
+            if path:
+                connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        issuer.wait_for_line("GET /healthz 200")
+        output = issuer.stop()
+        assert issuer.process.returncode == 0
+    assert " 500" not in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
