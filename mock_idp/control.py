@@ -7,8 +7,6 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tornado.httpclient import AsyncHTTPClient, HTTPRequest
-
 from mock_idp.base import BaseHandler, parse_json
 from mock_idp.capture import redact
 from mock_idp.clients import LOOPBACK_HOSTS
@@ -18,11 +16,11 @@ from mock_idp.faults import CATALOGUE, ActiveFault, Fault, UnknownFault, find_fa
 from mock_idp.keys import KeyRing, SigningKey
 from mock_idp.namespaces import MAX_PERSONAS
 from mock_idp.personas import Persona
+from mock_idp.resource_server import ApiUnreachable, try_token
 from mock_idp.tokens import random_id
 
 _MAX_WAIT_S = 60.0
 _MAX_CLOCK_OFFSET_S = 100 * 365 * 24 * 3600
-_TRY_TIMEOUT_S = 15.0
 _SHOWN_BODY_CHARACTERS = 4000
 
 
@@ -429,24 +427,16 @@ class TryToken(ControlHandler):
         token = self.text(body, "token")
         if not token or not token.isascii() or not token.isprintable():
             raise ControlError("invalid_request", "'token' must be a token.")
-        request = HTTPRequest(
-            api_url,
-            headers={"Authorization": f"Bearer {token}"},
-            request_timeout=_TRY_TIMEOUT_S,
-            follow_redirects=False,
-        )
         try:
-            response = await AsyncHTTPClient().fetch(request, raise_error=False)
-        except OSError as error:
-            raise ControlError("api_unreachable", f"The API does not answer: {error}.", 502) from error
-        if response.code == 599:
-            raise ControlError("api_unreachable", f"The API does not answer: {response.reason}.", 502)
-        text = response.body.decode("utf-8", "replace").replace(token, redact("token", token))
+            answer = await try_token(api_url, token)
+        except ApiUnreachable as error:
+            raise ControlError("api_unreachable", f"The API gave no answer: {error}.", 502) from error
+        text = answer.body.decode("utf-8", "replace").replace(token, redact("token", token))
         self.write_json(
             {
                 "url": api_url,
-                "status": response.code,
-                "www_authenticate": response.headers.get("WWW-Authenticate"),
+                "status": answer.status,
+                "www_authenticate": answer.headers.get("WWW-Authenticate"),
                 "body": text[:_SHOWN_BODY_CHARACTERS],
             }
         )

@@ -1,8 +1,10 @@
 """The control plane: minting, faults, captured requests, keys, people, clock, isolation, and who may use it."""
 
 import http.client
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
@@ -354,6 +356,37 @@ def test_control_plane_asks_for_the_key_outside_its_networks(tmp_path):
         assert opened.status == 200
         for wrong in "Bearer open-sesam", "open-sesame", "Basic open-sesame":
             assert agent.request("GET", "/mock/faults", headers={"Authorization": wrong}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "seen"),
+    [
+        (b"", 502, {"error": "api_unreachable"}),
+        (b"what?\r\n\r\n", 502, {"error": "api_unreachable"}),
+        (b"HTTP/1.1 431 Too Large\r\nContent-Length: 9\r\n\r\n{", 200, {"status": 431}),
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}", 200, {"status": 401, "body": "{}"}),
+    ],
+)
+def test_try_shows_what_an_api_answers_to_an_oversized_token(tmp_path, agent: Browser, answer, status, seen):
+    """An API that hangs up on a long header is the API's failure, not a bug of the issuer's; what it said is shown."""
+    token = agent.send("/mock/tokens", fault="oversized").json["token"]
+
+    def hang_up(api: socket.socket) -> None:
+        called = api.accept()[0]
+        with called:
+            called.recv(1000)  # and leaves the rest: closing resets the connection
+            called.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as api, ThreadPoolExecutor(1) as own_thread:
+        hung_up = own_thread.submit(hang_up, api)
+        with start_issuer(tmp_path, API_URL=f"http://127.0.0.1:{api.getsockname()[1]}") as issuer:
+            tried = Browser(issuer.origin).send("/mock/try", token=token)
+            output = issuer.stop()
+        hung_up.result()
+    assert tried.status == status
+    assert seen.items() <= tried.json.items()
+    assert "Traceback" not in output
+    assert token not in output
 
 
 def test_try_needs_a_configured_api_and_hides_the_token(tmp_path, running: RunningIssuer, agent: Browser):
