@@ -1,11 +1,14 @@
 """Bounded, expiring memory: nothing the issuer remembers lives for ever or grows without end."""
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 Clock = Callable[[], float]
 
+V = TypeVar("V")
 
-class ExpiringStore[V]:
+
+class ExpiringStore(Generic[V]):
     """A mapping whose entries expire `ttl_s` after they were put in, holding at most `max_entries`.
 
     Args:
