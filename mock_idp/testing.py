@@ -1,6 +1,6 @@
-"""A pytest plugin: an issuer in the test session, a namespace for each test, and hostile tokens as parameters.
+"""For other projects' tests: an issuer in the test session, a namespace for each test, hostile tokens as parameters.
 
-Installed with the package (entry point `pytest11`), it offers the fixtures `idp` and `idp_server`, and:
+The fixtures `idp` and `idp_server` come with the package's pytest plugin (`mock_idp.plugin`). With them:
 
     from mock_idp.testing import hostile_tokens
 
@@ -14,11 +14,10 @@ import asyncio
 import itertools
 import json
 import secrets
-import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,22 +180,3 @@ class Idp:
         answer = self.call("GET", f"/mock/requests?path={path}&wait_s={wait_s}")
         found: list[dict[str, Any]] = answer["requests"]
         return found
-
-
-@pytest.fixture(scope="session")
-def idp_settings() -> dict[str, str]:
-    """Environment variables of the issuer; override it for a configuration of your own."""
-    return {}
-
-
-@pytest.fixture(scope="session")
-def idp_server(idp_settings: dict[str, str]) -> Iterator[IdpServer]:
-    """One issuer for the whole session."""
-    with tempfile.TemporaryDirectory(prefix="mock_idp-") as folder, IdpServer(Path(folder), idp_settings) as server:
-        yield server
-
-
-@pytest.fixture
-def idp(idp_server: IdpServer) -> Idp:
-    """The issuer as this test's own: people, clock, faults, keys and requests apart from other tests'."""
-    return idp_server.namespace()

@@ -56,7 +56,7 @@ def test_clock_is_the_tests_own(idp):
 def test_plugin_serves_another_projects_tests(tmp_path: Path):
     """A project without any code of this one but the plugin gets `idp` and hostile tokens."""
     (tmp_path / "test_example.py").write_text(EXAMPLE)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "mock_idp.testing", "-p", "no:cacheprovider", "-W", "error"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "mock_idp.plugin", "-p", "no:cacheprovider", "-W", "error"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     for name in [name for name in env if name.startswith("PYTEST_XDIST") or name == "PYTEST_ADDOPTS"]:
         del env[name]
