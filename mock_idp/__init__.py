@@ -1,3 +1,1 @@
 """A mock OpenID Connect issuer with Okta's surface: strict where Okta is strict, breakable on purpose."""
-
-__version__ = "0.1.0"

@@ -309,7 +309,7 @@ def parse_config(text: str, source: str, variables: Mapping[str, str]) -> Config
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{source}{line}: not YAML: {error.problem}.") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: not YAML: {error}.") from error
+        raise ConfigError(f"{source}: not YAML: {' '.join(str(error).split()).rstrip('.')}.") from error
     root = _Section(reader, root_node, "the file")
     clients = _items(root, "clients", reader, _client)
     personas = _items(root, "personas", reader, _persona)

@@ -179,7 +179,9 @@ class KeyStore:
             text = self._path.read_text(encoding="utf-8") if self._path.exists() else "{}"
             self._rings = {server_id: _ring(entries) for server_id, entries in json.loads(text).items()}
         except OSError as error:
-            raise KeyStoreError(f"The state folder {state_dir} cannot be used: {error.strerror}.") from error
+            raise KeyStoreError(
+                f"The state folder {state_dir} cannot be used: {error.strerror}. Set IDP_STATE_DIR to another."
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError, JWException) as error:
             raise KeyStoreError(
                 f"The key file {self._path} is damaged. Delete it: new keys will be made, and tokens signed "
@@ -222,14 +224,23 @@ def _private_key(fields: dict[str, str]) -> PrivateKey:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file atomically; only its owner may read it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Replace a file atomically; only its owner may read it.
+
+    Raises:
+        KeyStoreError: it cannot be written.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:  # mkstemp makes the file with mode 0600
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:  # mkstemp makes the file with mode 0600
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise KeyStoreError(
+            f"{path} cannot be written: {error.strerror}. Set IDP_STATE_DIR to a folder of your own."
+        ) from error

@@ -1,4 +1,4 @@
-"""Everything the issuer takes from its environment, in one class."""
+"""Everything the issuer takes from its environment and its command line, in one class."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -58,6 +58,12 @@ def _file(name: str, value: str) -> Path:
     return path
 
 
+def _address(name: str, value: str) -> str:
+    if not value:
+        raise SettingsError(f"{name} must be an address of this machine; 0.0.0.0 is all of them.")
+    return value
+
+
 def _as_it_is(_: str, value: str) -> str:
     return value
 
@@ -66,9 +72,9 @@ def _path(_: str, value: str) -> Path:
     return Path(value)
 
 
-def _variable(name: str, default: str, convert: Callable[[str, str], Any] = _as_it_is) -> Any:
-    """Tie a setting to an environment variable; an empty one counts as not set."""
-    return field(metadata={"name": name, "default": default, "convert": convert})
+def _variable(name: str, default: str, convert: Callable[[str, str], Any] = _as_it_is, option: str = "") -> Any:
+    """Tie a setting to an environment variable, and some to an option; an empty variable counts as not set."""
+    return field(metadata={"name": name, "default": default, "convert": convert, "option": option})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,7 @@ class Settings:
         public_url: the issuer's origin as browsers and tokens name it; default `http://localhost:$IDP_PORT`.
         tls_port: for https beside http; None: no https, 0: any free one.
         tls_public_url: the issuer's https origin; default `https://localhost:$IDP_TLS_PORT`.
-        state_dir: folder for signing keys and the generated CA; kept across restarts.
+        state_dir: folder for signing keys and the generated CA; kept across restarts; default: `default_state_dir`.
         config: YAML file with clients, personas, authorization servers and lifetimes.
         frontend_url: the page's origin: redirect URI, post-logout URI and trusted origin of client 0oatestbed.
         api_url: the API that the console's token workbench may try a token against; empty: none.
@@ -90,13 +96,13 @@ class Settings:
         log_level: DEBUG, INFO (one line a request), WARNING or ERROR.
     """
 
-    bind: str = _variable("BIND", "127.0.0.1")
-    port: int = _variable("IDP_PORT", "9400", _port)
+    bind: str = _variable("BIND", "127.0.0.1", _address, "--host")
+    port: int = _variable("IDP_PORT", "9400", _port, "--port")
     public_url: str = _variable("IDP_PUBLIC_URL", "", _url)
     tls_port: int | None = _variable("IDP_TLS_PORT", "", _port_or_none)
     tls_public_url: str = _variable("IDP_TLS_PUBLIC_URL", "", _url)
-    state_dir: Path = _variable("IDP_STATE_DIR", ".gatehouse/state/mock_idp", _path)  # noqa: RUF009 - it is a field()
-    config: Path = _variable("IDP_CONFIG", str(_DEFAULT_CONFIG), _file)  # noqa: RUF009 - it is a field()
+    state_dir: Path = _variable("IDP_STATE_DIR", "", _path)  # noqa: RUF009 - it is a field()
+    config: Path = _variable("IDP_CONFIG", str(_DEFAULT_CONFIG), _file, "--config")  # noqa: RUF009 - it is a field()
     frontend_url: str = _variable("FRONTEND_URL", "http://localhost:8080", _url)
     api_url: str = _variable("API_URL", "", _url)
     control_key: str = _variable("IDP_CONTROL_KEY", "")
@@ -104,22 +110,49 @@ class Settings:
     log_level: str = _variable("IDP_LOG_LEVEL", "WARNING", _level)
 
 
-def load_settings(env: Mapping[str, str]) -> Settings:
-    """Read the settings from an environment.
+def default_state_dir(env: Mapping[str, str]) -> Path:
+    """Return the folder for keys where IDP_STATE_DIR names none: one a user, wherever the issuer is started.
 
     Raises:
-        SettingsError: a value makes no sense; the text names the variable.
+        SettingsError: the user has no home.
+    Source: XDG Base Directory Specification, `XDG_STATE_HOME`; a relative path there counts as not set.
     """
+    state_home = Path(env.get("XDG_STATE_HOME", ""))
+    if not state_home.is_absolute():
+        try:
+            state_home = Path.home() / ".local/state"
+        except RuntimeError as error:
+            raise SettingsError("There is no home folder to keep the keys in: set IDP_STATE_DIR.") from error
+    return state_home / "mock-idp"
+
+
+def load_settings(env: Mapping[str, str], options: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from an environment and from options such as `--port`, which win.
+
+    Raises:
+        SettingsError: a value makes no sense; the text names the variable or the option.
+    """
+    given = options or {}
+    if not env.get("IDP_STATE_DIR"):
+        env = {**env, "IDP_STATE_DIR": str(default_state_dir(env))}
     values = {}
     for setting in fields(Settings):
-        name, convert = setting.metadata["name"], setting.metadata["convert"]
-        values[setting.name] = convert(name, env.get(name) or setting.metadata["default"])
+        name, option, convert = (setting.metadata[key] for key in ("name", "option", "convert"))
+        if option in given:
+            values[setting.name] = convert(option, given[option])
+        else:
+            values[setting.name] = convert(name, env.get(name) or setting.metadata["default"])
     return Settings(**values)
+
+
+def variables() -> list[str]:
+    """Return the name of every setting's environment variable."""
+    return [setting.metadata["name"] for setting in fields(Settings)]
 
 
 def unknown_settings(env: Mapping[str, str]) -> list[str]:
     """Return one sentence for each variable that looks like a misspelt setting of the issuer."""
-    known = [setting.metadata["name"] for setting in fields(Settings)]
+    known = variables()
     sentences = []
     for name in sorted(env):
         if name.startswith("IDP_") and name not in known:

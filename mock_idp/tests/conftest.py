@@ -99,12 +99,12 @@ def spa(agent: Browser) -> Client:
     return Client(agent)
 
 
-def start_issuer(state_dir: Path, **settings: str) -> RunningIssuer:
+def start_issuer(state_dir: Path, *options: str, **settings: str) -> RunningIssuer:
     """Start `python -m mock_idp` on a free port and wait for the line that says where it is."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
     env |= {"IDP_PORT": "0", "IDP_STATE_DIR": str(state_dir), **settings}
     process = subprocess.Popen(
-        [sys.executable, "-m", "mock_idp"],
+        [sys.executable, "-m", "mock_idp", *options],
         cwd=ROOT,
         env=env,
         stdout=subprocess.PIPE,

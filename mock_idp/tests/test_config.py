@@ -82,6 +82,13 @@ def test_error_names_the_line_and_what_would_do(old: str, new: str, line: int, s
     assert sentence in str(caught.value)
 
 
+def test_error_about_a_character_is_one_sentence():
+    """What the YAML library says in two lines stands in one."""
+    with pytest.raises(ConfigError, match=r"^f\.yaml: not YAML: unacceptable character .*\.$") as caught:
+        parse_config("clients: \0", "f.yaml", VARIABLES)
+    assert "\n" not in str(caught.value)
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str):
     """Whatever stands in the file, it is a configuration or a ConfigError, never another exception."""

@@ -8,12 +8,14 @@ import ssl
 import stat
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from mock_idp.settings import load_settings, variables
 from mock_idp.tests.conftest import ROOT, start_issuer
 from mock_idp.tests.wire import Browser, Client
 
@@ -21,9 +23,9 @@ V1 = "/oauth2/default/v1"
 CONFIG = Path(__file__).parents[1] / "personas.yaml"
 
 
-def run_to_its_end(state_dir: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+def run_to_its_end(state_dir: Path, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     env = {"PATH": os.environ["PATH"], "IDP_PORT": "0", "IDP_STATE_DIR": str(state_dir), **settings}
-    command = [sys.executable, "-m", "mock_idp"]
+    command = [sys.executable, "-m", "mock_idp", *options]
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=20, check=False)
 
 
@@ -99,6 +101,88 @@ def test_start_says_which_port_is_taken(tmp_path: Path):
     assert ended.returncode == 2
     assert f"port {port}" in ended.stderr
     assert "Set IDP_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--port", "many"], "--port must be a port number"),
+        (["--port", "65536"], "--port must be a port number"),
+        (["--port="], "--port must be a port number"),
+        (["--host="], "--host must be an address"),
+        (["--host", "192.0.2.7"], "Cannot listen on 192.0.2.7"),
+        (["--config", "nowhere.yaml"], "--config names nowhere.yaml, which is not a file"),
+        (["--config", "mock_idp"], "--config names mock_idp, which is not a file"),
+        (["--config", "docs/page.png"], "docs/page.png: cannot be read"),
+        (["--config", "LICENSE"], "LICENSE, line 93: not YAML"),
+    ],
+)
+def test_start_ends_with_one_sentence_when_an_option_is_wrong(tmp_path: Path, options: list[str], sentence: str):
+    """A wrong option ends the start with exit code 2 and one line that names it, although the variable is right."""
+    ended = run_to_its_end(tmp_path, *options)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert sentence in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_option_for_a_taken_port_ends_with_one_sentence(tmp_path: Path):
+    """A port that is taken is named, whoever named it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_to_its_end(tmp_path, "--port", port)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert f"port {port}" in ended.stderr
+
+
+def test_options_win_over_variables(tmp_path: Path):
+    """With variables that are all wrong it starts as the options say, on a free port that it prints."""
+    config = tmp_path / "mine.yaml"
+    config.write_text(CONFIG.read_text(encoding="utf-8").replace("bob@", "carol@"), encoding="utf-8")
+    options = ("--port", "0", "--host", "127.0.0.1", "--config", str(config))
+    with start_issuer(tmp_path, *options, IDP_PORT="many", BIND="192.0.2.7", IDP_CONFIG="nowhere.yaml") as issuer:
+        assert Browser(issuer.origin).send("/mock/tokens", persona="carol").status == 200
+
+
+def test_help_names_every_option_and_variable(tmp_path: Path):
+    """Who reads the help knows what can be set, and where the keys are kept."""
+    ended = run_to_its_end(tmp_path, "--help", COLUMNS="400")
+    assert ended.returncode == 0
+    for words in ("--port", "--host", "--config", "--version", "~/.local/state/mock-idp", *variables()):
+        assert words in ended.stdout
+
+
+def test_version_is_the_checkouts_own_where_nothing_is_installed(tmp_path: Path):
+    """It is stated in pyproject.toml and nowhere else."""
+    stated = tomllib.loads((ROOT / "mock_idp/pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    ended = run_to_its_end(tmp_path, "--version")
+    assert (ended.returncode, ended.stdout) == (0, f"mock-idp {stated}\n")
+
+
+@pytest.mark.parametrize(
+    ("state_home", "expected"),
+    [("", "{home}/.local/state/mock-idp"), ("relative", "{home}/.local/state/mock-idp"), ("/state", "/state/mock-idp")],
+)
+def test_keys_are_kept_in_the_users_state_folder(tmp_path: Path, monkeypatch, state_home: str, expected: str):
+    """Where IDP_STATE_DIR says nothing, every start of a user finds the same keys, whatever folder it is started in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = load_settings({"XDG_STATE_HOME": state_home, "IDP_STATE_DIR": ""})
+    assert settings.state_dir == Path(expected.format(home=tmp_path))
+    assert load_settings({"IDP_STATE_DIR": "here"}).state_dir == Path("here")
+
+
+def test_state_folder_that_cannot_be_made_is_explained(tmp_path: Path):
+    """It is named, with the setting that changes it."""
+    (tmp_path / "file").touch()
+    ended = run_to_its_end(tmp_path / "file" / "state")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "cannot be used: Not a directory. Set IDP_STATE_DIR" in ended.stderr
+
+
+def test_state_folder_that_cannot_be_written_is_explained():
+    """A folder that takes no file, as a read-only one, ends the start with a sentence as well."""
+    ended = run_to_its_end(Path("/proc/self"))
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "keys.json cannot be written: " in ended.stderr
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"default": []}', '{"default": [{"alg": "RS256", "jwk": {}}]}', "[]"])
