@@ -10,10 +10,11 @@ from typing import Any, cast
 from urllib.parse import unquote_plus, urlencode, urlsplit
 
 from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler
 
 from mock_idp.broken import BrokenConnection
-from mock_idp.clients import any_allows_origin
+from mock_idp.clients import any_allows_origin, origin_of
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
 from mock_idp.issuer import NAMESPACE_NAME, Issuer, issuer_url, oauth_url
@@ -44,6 +45,13 @@ class IssuerApplication(Application):
     def __init__(self, issuer: Issuer, handlers: list[Any], **settings: Any) -> None:
         self.issuer = issuer
         super().__init__(handlers, **settings)
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Return what answers a request; under an unknown host name that is a refusal, whatever the path."""
+        host = request.headers.get("Host")  # an HTTP/1.0 health check sends none
+        if host is not None and not self.issuer.hosts.include(host):
+            return self.get_handler_delegate(request, UnknownHost)
+        return super().find_handler(request, **kwargs)
 
 
 class BaseHandler(RequestHandler):
@@ -313,12 +321,13 @@ class BaseHandler(RequestHandler):
             self.ns.sessions.pop(session_id)
             self.clear_cookie("sid", path=self.prefix or "/")
 
-    def is_same_origin(self) -> bool:
-        """Say whether a form came from a page of this issuer; without an Origin header nobody else can tell."""
+    def is_own_page(self) -> bool:
+        """Say whether a request came from a page of this issuer; without an Origin header no other page sent it."""
         origin = self.request.headers.get("Origin")
         if origin is None:
             return True
-        return urlsplit(origin).netloc == self.request.host or origin == self.base_url
+        urls = filter(None, (self.issuer.public_url, self.issuer.tls_public_url))
+        return origin in {f"{self.request.protocol}://{self.request.host}", *map(origin_of, urls)}
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: Any) -> None:
         """Only what nobody expected is worth a traceback; the query is left out, it may hold codes and tokens."""
@@ -414,6 +423,26 @@ class BaseHandler(RequestHandler):
         if request.body_arguments and len(request.body) <= _CAPTURED_BYTES:
             record["form"] = request.body_arguments
         self.ns.requests.add(record)
+
+
+class UnknownHost(BaseHandler):
+    """A request under a host name that is not the issuer's. Source: RFC 9110 section 15.5.20."""
+
+    captured = False
+
+    async def prepare(self) -> None:
+        """Refuse it before anything is done."""
+        self.send_error(421)
+
+    def send_error(self, status_code: int = 421, **_: Any) -> None:
+        """Refuse it in the same way when its method or its body would be refused, too."""
+        super().send_error(421)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Answer one sentence that names the setting."""
+        sentence = "The issuer does not answer under this host name; if it should, add the name to ALLOWED_HOSTS."
+        self.write_json({"error": "unknown_host", "error_description": sentence})
+        self.finish()
 
 
 def _number(parameters: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:

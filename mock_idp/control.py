@@ -5,11 +5,10 @@ import hmac
 import json
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from mock_idp.base import BaseHandler, parse_json
 from mock_idp.capture import redact
-from mock_idp.clients import LOOPBACK_HOSTS
 from mock_idp.config import AuthorizationServer, ConfigError, parse_persona
 from mock_idp.errors import ControlError
 from mock_idp.faults import CATALOGUE, ActiveFault, Fault, UnknownFault, find_fault
@@ -35,17 +34,8 @@ def is_trusted_caller(handler: BaseHandler) -> bool:
         address = ip_address(request.remote_ip or "")
     except ValueError:
         return False
-    if not any(address in network for network in settings.control_networks):
-        return False
-    # A foreign name in Host or Origin means that some web page talks through this person's browser.
-    public_urls = [url for url in (handler.issuer.public_url, handler.issuer.tls_public_url) if url]
-    if urlsplit(f"//{request.host}").hostname not in LOOPBACK_HOSTS | {urlsplit(url).hostname for url in public_urls}:
-        return False
-    origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc in {
-        request.host,
-        *(urlsplit(url).netloc for url in public_urls),
-    }
+    # A foreign Origin means that some web page talks through this person's browser.
+    return any(address in network for network in settings.control_networks) and handler.is_own_page()
 
 
 class ControlHandler(BaseHandler):

@@ -3,8 +3,10 @@
 import re
 import time
 from collections import OrderedDict
+from urllib.parse import urlsplit
 
 from mock_idp.config import Config, load_config
+from mock_idp.hosts import KnownHosts
 from mock_idp.keys import KeyStore
 from mock_idp.namespaces import Namespace
 from mock_idp.settings import Settings
@@ -21,12 +23,17 @@ class Issuer:
         settings: from the environment.
         public_url: the origin that tokens name; known only once the port is.
         tls_public_url: the https origin, or empty.
+
+    Attributes:
+        hosts: the names it answers under.
     """
 
     def __init__(self, settings: Settings, public_url: str, tls_public_url: str = "") -> None:
         self.settings = settings
         self.public_url = public_url
         self.tls_public_url = tls_public_url
+        urls = (urlsplit(url).hostname for url in (settings.frontend_url, public_url, tls_public_url))
+        self.hosts = KnownHosts([*settings.allowed_hosts, *(host.removesuffix(".") for host in urls if host)])
         self.config = self._load()
         self.keys = KeyStore(settings.state_dir)
         self.default = Namespace("", self.config, self.keys)

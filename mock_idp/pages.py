@@ -64,7 +64,7 @@ class SignOut(PageHandler):
 
     def post(self) -> None:
         """Sign out."""
-        if not self.is_same_origin():
+        if not self.is_own_page():
             raise PageError("foreign_form", "The form was not sent by this page.", status=403)
         self.end_session()
         self.render_page("signout.html", title="Signed out", session=None, done=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mock_idp.hosts import ALLOWED
+
 _DEFAULT_CONFIG = Path(__file__).with_name("personas.yaml")
 _MAX_PORT = 65535
 
@@ -31,10 +33,22 @@ def _port_or_none(name: str, value: str) -> int | None:
 def _url(name: str, value: str) -> str:
     if not value:
         return ""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
         raise SettingsError(f"{name} must be an http or https URL without query, not {value!r}.")
     return value.rstrip("/")
+
+
+def _hosts(name: str, value: str) -> tuple[str, ...]:
+    hosts = [part.strip().lower().removesuffix(".") for part in value.split(",") if part.strip()]
+    for host in hosts:
+        if not ALLOWED.fullmatch(host):
+            raise SettingsError(f"{name} must be host names without ports, like id.test or *.id.test, not {host!r}.")
+    return tuple(hosts)
 
 
 def _networks(name: str, value: str) -> tuple[Network, ...]:
@@ -93,6 +107,7 @@ class Settings:
         api_url: the API that the console's token workbench may try a token against; empty: none.
         control_key: bearer key that opens the control plane to callers elsewhere.
         control_networks: networks whose callers need no key for the control plane.
+        allowed_hosts: host names to answer to, beside those of `mock_idp.hosts` and of the URLs above.
         log_level: DEBUG, INFO (one line a request), WARNING or ERROR.
     """
 
@@ -107,6 +122,7 @@ class Settings:
     api_url: str = _variable("API_URL", "", _url)
     control_key: str = _variable("IDP_CONTROL_KEY", "")
     control_networks: tuple[Network, ...] = _variable("IDP_CONTROL_NETWORKS", "127.0.0.0/8,::1/128", _networks)
+    allowed_hosts: tuple[str, ...] = _variable("ALLOWED_HOSTS", "", _hosts)
     log_level: str = _variable("IDP_LOG_LEVEL", "WARNING", _level)
 
 

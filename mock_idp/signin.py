@@ -18,7 +18,7 @@ class PersonForm(PageHandler):
         Raises:
             PageError: another site's page sent it.
         """
-        if not self.is_same_origin():
+        if not self.is_own_page():
             raise PageError("foreign_form", "The form was not sent by a page of this issuer.", status=403)
         return self.form()
 
