@@ -14,7 +14,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, HTTPError, RequestHandler
 
 from mock_idp.broken import BrokenConnection
-from mock_idp.clients import any_allows_origin, origin_of
+from mock_idp.clients import any_allows_origin, any_registers_origin, origin_of
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
 from mock_idp.issuer import NAMESPACE_NAME, Issuer, issuer_url, oauth_url
@@ -142,9 +142,12 @@ class BaseHandler(RequestHandler):
             return
         origin = self.request.headers["Origin"]
         self.set_header("Vary", "Origin")
-        if any_allows_origin(self.ns.clients.values(), origin):
+        clients = self.ns.clients.values()
+        if any_registers_origin(clients, origin):
             self.set_header("Access-Control-Allow-Origin", origin)
             self.set_header("Access-Control-Allow-Credentials", "true")
+        elif any_allows_origin(clients, origin):
+            self.set_header("Access-Control-Allow-Origin", origin)
         elif self.cors_public:
             self.set_header("Access-Control-Allow-Origin", "*")
         else:

@@ -76,7 +76,8 @@ class Client:
     """A client as registered.
 
     Attributes:
-        loopback: any redirect URI, origin and post-logout URI on this machine is accepted.
+        loopback: any redirect URI, origin and post-logout URI on this machine is accepted; such a page's requests
+            carry no cookies.
         secret: None for a public client.
         pkce_required: the authorization endpoint refuses a code request without a challenge.
     """
@@ -127,3 +128,8 @@ def registered_uris(client: Client) -> list[str]:
 def any_allows_origin(clients: Iterable[Client], origin: str) -> bool:
     """Say whether an origin is trusted by any client; a preflight does not tell which one asks."""
     return any(client.allows_origin(origin) for client in clients)
+
+
+def any_registers_origin(clients: Iterable[Client], origin: str) -> bool:
+    """Say whether an origin is trusted by any client by its very name, not as one of all on this machine."""
+    return any(origin in client.origins for client in clients)

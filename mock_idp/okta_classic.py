@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mock_idp.base import OktaHandler
-from mock_idp.clients import any_allows_origin, origin_of
+from mock_idp.clients import any_allows_origin, is_plain_url, origin_of
 from mock_idp.errors import OktaError, PageError
 from mock_idp.pages import PageHandler
 from mock_idp.personas import Persona, okta_id
@@ -279,9 +279,12 @@ class SessionCookieRedirect(PageHandler):
         """Sign in and redirect, to trusted origins only."""
         fields = self.single(self.request.query_arguments)
         target = fields.get("redirectUrl", "")
-        trusted = target.startswith(f"{self.base_url}/") or (
-            urlsplit(target).scheme in {"http", "https"}
-            and any_allows_origin(self.ns.clients.values(), origin_of(target))
+        trusted = is_plain_url(target) and (
+            target.startswith(f"{self.base_url}/")
+            or (
+                urlsplit(target).scheme in {"http", "https"}
+                and any_allows_origin(self.ns.clients.values(), origin_of(target))
+            )
         )
         if not trusted:
             raise PageError(

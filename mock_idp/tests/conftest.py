@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -68,9 +69,8 @@ def widget_file(name: str) -> bytes | None:
     return plain.read_bytes() if plain.is_file() else None
 
 
-@pytest.fixture(scope="session")
-def site() -> Iterator[str]:
-    """The origin of a server with the relying party's pages."""
+@contextmanager
+def _serve_pages() -> Iterator[str]:
     handler = functools.partial(_Pages, directory=str(SITE))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -78,6 +78,20 @@ def site() -> Iterator[str]:
         yield f"http://localhost:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """The origin of a server with the relying party's pages."""
+    with _serve_pages() as origin:
+        yield origin
+
+
+@pytest.fixture(scope="session")
+def neighbour() -> Iterator[str]:
+    """The origin of the same pages on another port of this machine, which no client registers."""
+    with _serve_pages() as origin:
+        yield origin
 
 
 @pytest.fixture(scope="session")

@@ -111,21 +111,34 @@ def test_session_cookie_redirect_signs_in_and_goes_only_to_trusted_origins(spa: 
     assert "code" in spa.authorize(prompt="none").redirect
 
 
-def test_preflight_allows_exactly_what_the_libraries_send(agent: Browser):
-    """The preflight echoes a trusted origin with credentials and the three headers, and no other origin."""
+def test_preflight_allows_exactly_what_the_libraries_send(agent: Browser, site: str):
+    """The preflight echoes a registered origin with credentials and the three headers, any of this machine without."""
     ask = {
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type,x-okta-user-agent-extended",
     }
     for path in "/api/v1/authn", "/oauth2/default/v1/interact", "/idp/idx/identify", "/api/v1/sessions/me":
-        trusted = agent.request("OPTIONS", path, headers={"Origin": "http://localhost:5555", **ask})
+        trusted = agent.request("OPTIONS", path, headers={"Origin": site, **ask})
         assert trusted.status == 204
-        assert trusted.headers["Access-Control-Allow-Origin"] == "http://localhost:5555"
+        assert trusted.headers["Access-Control-Allow-Origin"] == site
         assert trusted.headers["Access-Control-Allow-Credentials"] == "true"
         for name in "content-type", "authorization", "x-okta-user-agent-extended":
             assert name in trusted.headers["Access-Control-Allow-Headers"]
+        loopback = agent.request("OPTIONS", path, headers={"Origin": "http://localhost:5555", **ask})
+        assert loopback.headers["Access-Control-Allow-Origin"] == "http://localhost:5555"
+        assert loopback.headers["Access-Control-Allow-Credentials"] is None
         foreign = agent.request("OPTIONS", path, headers={"Origin": "https://evil.example", **ask})
         assert foreign.headers["Access-Control-Allow-Origin"] is None
+
+
+def test_registration_trusts_the_origins_of_its_redirect_uris(agent: Browser):
+    """A page on any port has its requests carry cookies once a client is registered for it."""
+    headers = {"Origin": "http://localhost:5556"}
+    path = "/api/v1/authn"
+    assert agent.request("OPTIONS", path, headers=headers).headers["Access-Control-Allow-Credentials"] is None
+    redirect_uris = ["http://localhost:5556/callback"]
+    agent.send("/oauth2/v1/clients", redirect_uris=redirect_uris, token_endpoint_auth_method="none")
+    assert agent.request("OPTIONS", path, headers=headers).headers["Access-Control-Allow-Credentials"] == "true"
 
 
 def test_public_metadata_is_readable_from_everywhere(agent: Browser):

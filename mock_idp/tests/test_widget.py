@@ -18,10 +18,11 @@ ENGINES = [("identity", "0oatestbed"), ("classic", "0oatestbed"), ("identity", "
 class WidgetPage:
     """A relying party's page with the widget; every test signs in in a namespace of its own."""
 
-    def __init__(self, page: Page, running: RunningIssuer, site: str) -> None:
+    def __init__(self, page: Page, running: RunningIssuer, site: str, *, shared: bool = False) -> None:
         self.page = page
-        # Not by path prefix: auth-js compares the origin of a message with the whole issuer before /oauth2/.
-        page.context.set_extra_http_headers({"X-Mock-Namespace": running.browser().namespace})
+        if not shared:
+            # Not by path prefix: auth-js compares the origin of a message with the whole issuer before /oauth2/.
+            page.context.set_extra_http_headers({"X-Mock-Namespace": running.browser().namespace})
         self.org = running.origin
         self._site = site
         self.result = page.locator("#result")
@@ -55,6 +56,21 @@ def test_widget_signs_in_with_each_engine(widget: WidgetPage, engine: str, clien
     assert tokens["name"] == "Alice Archer"
     assert (claims["sub"], claims["cid"], claims["aud"]) == ("alice@example.com", client, "api://default")
     assert bool(tokens["refreshToken"]) == (engine != "implicit")
+
+
+@pytest.mark.parametrize("engine", ["identity", "classic"])
+def test_widget_signs_in_on_another_port_once_registered(page: Page, running, neighbour: str, engine: str):
+    """The widget's requests carry cookies, so its page on any port needs a client that names its redirect URI."""
+    widget = WidgetPage(page, running, neighbour, shared=True)  # a preflight carries no X-Mock-Namespace
+    registration = {
+        "redirect_uris": [f"{neighbour}/"],
+        "grant_types": ["authorization_code", "interaction_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+    }
+    client_id = running.browser(shared=True).send("/oauth2/v1/clients", **registration).json["client_id"]
+    widget.open(engine, client_id)
+    widget.sign_in("alice@example.com")
+    assert widget.tokens()["name"] == "Alice Archer"
 
 
 @pytest.mark.parametrize("engine", ["identity", "classic"])
