@@ -63,7 +63,7 @@ def routes() -> list[tuple[Any, ...]]:
         (_NS + r"/activate", signin.Activate),
         (_NS + r"/signout", pages.SignOut),
         (_NS + r"/", console.Console),
-        (r"/static/(?P<path>.*)", pages.StaticFiles, {"path": str(_HERE / "static")}),
+        (r"/static/(?P<path>[A-Za-z0-9_./-]+)", pages.StaticFiles, {"path": str(_HERE / "static")}),
         # The control plane
         (_NS + r"/mock/tokens", minting.Tokens),
         (_NS + r"/mock/faults", control.Faults),

@@ -11,7 +11,7 @@ from mock_idp.authorize import (
     checked_scopes,
     identify_client,
 )
-from mock_idp.base import OAuthHandler, parse_json
+from mock_idp.base import OAuthHandler
 from mock_idp.clients import (
     AUTH_METHODS,
     GRANT_TYPES,
@@ -24,6 +24,7 @@ from mock_idp.clients import (
 )
 from mock_idp.control import is_trusted_caller
 from mock_idp.errors import OAuthError, PageError
+from mock_idp.jsontext import parse_json
 from mock_idp.namespaces import MAX_CLIENTS
 from mock_idp.state import DeviceRequest
 from mock_idp.token_endpoint import DEVICE_GRANT, ClientHandler

@@ -18,6 +18,7 @@ from mock_idp.clients import any_allows_origin, any_registers_origin, origin_of
 from mock_idp.config import AuthorizationServer
 from mock_idp.errors import ControlError, IssuerError, OAuthError, OktaError, PageError, okta_code_for
 from mock_idp.issuer import NAMESPACE_NAME, Issuer, issuer_url, oauth_url
+from mock_idp.jsontext import parse_json
 from mock_idp.namespaces import Namespace
 from mock_idp.personas import Persona, okta_id
 from mock_idp.reader import MAX_BODY_BYTES
@@ -453,22 +454,6 @@ def _number(parameters: Mapping[str, Any], name: str, default: int, low: int, hi
     if not isinstance(value, int | float) or isinstance(value, bool):
         return default
     return int(min(max(value, low), high))
-
-
-def parse_json(text: bytes) -> Any:
-    """Read JSON; NaN and Infinity, which are none, are refused like any other mistake.
-
-    Raises:
-        ValueError: it is no JSON, or too deep.
-    """
-
-    def refuse(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise ValueError("nested too deep") from error
 
 
 class OAuthHandler(BaseHandler):

@@ -1,7 +1,6 @@
 """The YAML file of clients, personas, authorization servers and lifetimes, checked line by line."""
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.representer import SafeRepresenter
 
 from mock_idp.clients import (
     AUTH_METHODS,
@@ -172,7 +172,7 @@ class _Reader:
         self._variables = variables
 
     def error(self, node: yaml.Node | None, sentence: str) -> ConfigError:
-        line = f", line {node.start_mark.line + 1}" if node is not None else ""
+        line = f", line {node.start_mark.line + 1}" if node is not None and node.start_mark else ""
         return ConfigError(f"{self._source}{line}: {sentence}")
 
     def plain(self, node: yaml.Node) -> Any:
@@ -335,8 +335,9 @@ def parse_persona(fields: Mapping[str, Any]) -> Persona:
         ConfigError: with a sentence.
     """
     reader = _Reader("persona", {})
-    # JSON is YAML: so one reader checks both.
-    entry = _Section(reader, yaml.compose(json.dumps(dict(fields)), Loader=_LOADER), "the persona")
+    # As YAML's nodes, so that one reader checks both. Not as its text: that escapes other characters than JSON does.
+    node = SafeRepresenter(sort_keys=False).represent_data(dict(fields))
+    entry = _Section(reader, node, "the persona")
     _, persona = _persona(entry)
     entry.done()
     return persona

@@ -3,15 +3,18 @@
 import asyncio
 import hmac
 import json
+import math
+import re
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
-from mock_idp.base import BaseHandler, parse_json
+from mock_idp.base import BaseHandler
 from mock_idp.capture import redact
 from mock_idp.config import AuthorizationServer, ConfigError, parse_persona
 from mock_idp.errors import ControlError
 from mock_idp.faults import CATALOGUE, ActiveFault, Fault, UnknownFault, find_fault
+from mock_idp.jsontext import parse_json
 from mock_idp.keys import KeyRing, SigningKey
 from mock_idp.namespaces import MAX_PERSONAS
 from mock_idp.personas import Persona
@@ -21,6 +24,7 @@ from mock_idp.tokens import random_id
 _MAX_WAIT_S = 60.0
 _MAX_CLOCK_OFFSET_S = 100 * 365 * 24 * 3600
 _SHOWN_BODY_CHARACTERS = 4000
+_TOKEN = re.compile(r"[!-~]+")
 
 
 def is_trusted_caller(handler: BaseHandler) -> bool:
@@ -244,13 +248,14 @@ class Requests(ControlHandler):
         query = self.single(self.request.query_arguments)
         try:
             after = int(query.get("after", "0"))
-            wait_s = min(float(query.get("wait_s", "0")), _MAX_WAIT_S)
+            wait_s = float(query.get("wait_s", "0"))
         except ValueError as error:
             raise ControlError("invalid_request", "'after' and 'wait_s' must be numbers.") from error
+        if not math.isfinite(wait_s):
+            raise ControlError("invalid_request", "'wait_s' must be a number of seconds.")
+        wait_s = min(max(wait_s, 0.0), _MAX_WAIT_S)
         waiting = asyncio.ensure_future(
-            self.ns.requests.wait(
-                max(wait_s, 0.0), after=after, path=query.get("path", ""), client_id=query.get("client_id", "")
-            )
+            self.ns.requests.wait(wait_s, after=after, path=query.get("path", ""), client_id=query.get("client_id", ""))
         )
         either: set[asyncio.Future[Any]] = {waiting, self.client_gone()}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -415,7 +420,7 @@ class TryToken(ControlHandler):
         if not api_url:
             raise ControlError("no_api", "No API is configured: set API_URL for the issuer.", 409)
         token = self.text(body, "token")
-        if not token or not token.isascii() or not token.isprintable():
+        if not _TOKEN.fullmatch(token):
             raise ControlError("invalid_request", "'token' must be a token.")
         try:
             answer = await try_token(api_url, token)

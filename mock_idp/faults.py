@@ -18,6 +18,10 @@ class UnknownFault(Exception):
     """No fault of that name is in the catalogue."""
 
 
+class UnsuitableToken(Exception):
+    """A token that a fault cannot break, because of its claims."""
+
+
 def _expired(draft: Draft, _: Mapping[str, Any]) -> str:
     lifetime = draft.claims["exp"] - draft.claims["iat"]
     for name in ("iat", "exp", "auth_time", "nbf"):
@@ -447,7 +451,14 @@ class ActiveFaults:
 
 
 def break_token(draft: Draft, fault: Fault | None, parameters: Mapping[str, Any]) -> str:
-    """Sign a draft, broken by a fault of the group `token` if one is given."""
+    """Sign a draft, broken by a fault of the group `token` if one is given.
+
+    Raises:
+        UnsuitableToken: the fault changes a claim that is not there or not of its usual type.
+    """
     if fault is None or fault.apply is None:
         return draft.sign()
-    return fault.apply(draft, parameters)
+    try:
+        return fault.apply(draft, parameters)
+    except (KeyError, TypeError, OverflowError) as error:
+        raise UnsuitableToken("The fault needs a claim that was taken away or changed.") from error

@@ -6,7 +6,8 @@ from typing import Any
 
 from mock_idp.clients import Client
 from mock_idp.config import AuthorizationServer
-from mock_idp.faults import break_token
+from mock_idp.errors import OAuthError
+from mock_idp.faults import UnsuitableToken, break_token
 from mock_idp.issuer import issuer_url
 from mock_idp.namespaces import Namespace
 from mock_idp.personas import Persona, okta_id
@@ -147,6 +148,9 @@ def mint(realm: Realm, made: Draft, client_id: str, persona: Persona | None, pat
     """Sign an access or ID token, broken if a fault is on for it.
 
     A fault of the group `token` breaks access tokens, unless its parameter `token` says `id_token`.
+
+    Raises:
+        OAuthError: invalid_request: the persona's own claims leave the fault nothing to break.
     """
     ns = realm.ns
     if not ns.faults:
@@ -157,9 +161,13 @@ def mint(realm: Realm, made: Draft, client_id: str, persona: Persona | None, pat
         return made.sign()
     parameters: Mapping[str, Any] = active.parameters
     if active.fault.name == "id_token" and persona is not None:
-        scopes = made.claims.get("scp", ["openid"])
-        parameters = {"id_token": id_token_draft(realm, client_id, scopes, persona).sign()}
-    return break_token(made, active.fault, parameters)
+        scopes = made.claims.get("scp")
+        granted = scopes if isinstance(scopes, list) else ["openid"]
+        parameters = {"id_token": id_token_draft(realm, client_id, granted, persona).sign()}
+    try:
+        return break_token(made, active.fault, parameters)
+    except UnsuitableToken as error:
+        raise OAuthError("invalid_request", str(error)) from error
 
 
 def token_response(

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from mock_idp.control import ControlHandler
 from mock_idp.errors import ControlError
-from mock_idp.faults import Fault, break_token, verdict
+from mock_idp.faults import Fault, UnsuitableToken, break_token, verdict
 from mock_idp.issuance import Realm, access_token_draft, id_token_draft
 from mock_idp.personas import Persona
 from mock_idp.tokens import Draft, UnreadableToken, decode_parts, merge_claims
@@ -58,8 +58,8 @@ class Tokens(ControlHandler):
             parameters = {"id_token": id_token.sign()}
         try:
             token = break_token(made, order.fault, parameters)
-        except (KeyError, TypeError, OverflowError) as error:
-            raise ControlError("invalid_request", "The fault needs a claim that was taken away or changed.") from error
+        except UnsuitableToken as error:
+            raise ControlError("invalid_request", str(error)) from error
         header, claims = _decoded(token)
         expires = claims.get("exp")
         fault = order.fault

@@ -1,7 +1,6 @@
 """The token endpoint and who may use it: client authentication, and one function per grant."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -67,7 +66,7 @@ class ClientHandler(OAuthHandler):
             raise refuse("The Authorization header must be one HTTP Basic header.")
         try:
             decoded = base64.b64decode(credentials.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise refuse("The Authorization header is not base64 of UTF-8 text.") from error
         raw_id, colon, raw_secret = decoded.partition(":")
         if _CONTROL_CHARACTERS.search(decoded):

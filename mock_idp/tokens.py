@@ -1,7 +1,6 @@
 """Making and reading compact JWS tokens: claims of Okta's access and ID tokens, signing, checking one's own."""
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
@@ -12,6 +11,7 @@ from typing import Any
 from jwcrypto import jws
 from jwcrypto.common import JWException
 
+from mock_idp.jsontext import parse_json
 from mock_idp.keys import KeyRing, SigningKey
 
 MAX_TOKEN_BYTES = 8192
@@ -89,8 +89,8 @@ def decode_parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     try:
         head, body, _ = token.split(".")
-        header, claims = json.loads(unb64url(head)), json.loads(unb64url(body))
-    except (ValueError, binascii.Error) as error:
+        header, claims = parse_json(unb64url(head)), parse_json(unb64url(body))
+    except ValueError as error:
         raise UnreadableToken("not a compact JWS") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
         raise UnreadableToken("header or payload is not a JSON object")

@@ -27,6 +27,7 @@ INTERACT = """async ([org, challenge]) => {
     return (await answer.json()).interaction_handle;
 }"""
 
+
 class Neighbour:
     """A page that a developer has open beside the application, in the browser that is signed in at the issuer."""
 
