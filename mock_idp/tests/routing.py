@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from mock_idp.app import routes
 
 _NAMED_GROUP = re.compile(r"\(\?P<(\w+)>[^()]*\)")
+HANDLERS = [route[1].__name__ for route in routes()]
 PLAIN = {"ns": "plain", "server": "default", "path": "console.js", "fault_id": "fault-1", "login": "alice"}
 
 

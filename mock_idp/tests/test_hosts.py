@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserType
 
 from mock_idp.hosts import KnownHosts
 from mock_idp.tests.conftest import start_issuer
-from mock_idp.tests.routing import example, patterns
+from mock_idp.tests.routing import HANDLERS, example, patterns
 from mock_idp.tests.wire import RunningIssuer
 
 SENTENCE = "ALLOWED_HOSTS"
@@ -50,7 +50,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://localhost:{port}"
 
 
-@pytest.mark.parametrize("pattern", patterns())
+@pytest.mark.parametrize("pattern", patterns(), ids=HANDLERS)
 def test_no_url_answers_under_an_unknown_name(running: RunningIssuer, pattern: str):
     """Every route, static files and unknown paths included, is 421 under a foreign name, whatever was asked before."""
     path = example(pattern)
