@@ -113,7 +113,7 @@ def test_odd_hosts_are_client_errors(reached: str, host: str):
         (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
         (b"GET http://evil.test/healthz HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
-        (b"GET http://evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET http://evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
         (b"GET //evil.test/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
         (b"OPTIONS * HTTP/1.1\r\nHost: evil.test\r\n\r\n", 421),
     ],
