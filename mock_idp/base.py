@@ -32,6 +32,8 @@ _CAPTURED_BYTES = 4096
 _CORS_HEADERS = "content-type, authorization, x-okta-user-agent-extended, x-mock-namespace"
 _CORS_METHODS = "GET, POST, DELETE, OPTIONS"
 _MAX_DELAY_MS = 60_000
+_KNOWN_PATHS = 1000
+_KNOWN_PATH_LENGTH = 200
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _DEFAULT_HEADERS = (
     ("Server", "mock_idp"),
@@ -41,10 +43,11 @@ _DEFAULT_HEADERS = (
 
 
 class IssuerApplication(Application):
-    """A Tornado application that knows the issuer."""
+    """A Tornado application that knows the issuer, and remembers which path leads to which handler."""
 
     def __init__(self, issuer: Issuer, handlers: list[Any], **settings: Any) -> None:
         self.issuer = issuer
+        self._found: dict[str, tuple[Any, ...]] = {}
         super().__init__(handlers, **settings)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
@@ -52,7 +55,15 @@ class IssuerApplication(Application):
         host = request.headers.get("Host")  # an HTTP/1.0 health check sends none
         if host is not None and not self.issuer.hosts.include(host):
             return self.get_handler_delegate(request, UnknownHost)
-        return super().find_handler(request, **kwargs)
+        if found := self._found.get(request.path):
+            return self.get_handler_delegate(request, *found)
+        delegate: Any = super().find_handler(request, **kwargs)
+        if len(self._found) < _KNOWN_PATHS and len(request.path) <= _KNOWN_PATH_LENGTH:
+            self._found[request.path] = (
+                *(delegate.handler_class, delegate.handler_kwargs),
+                *(delegate.path_args, delegate.path_kwargs),
+            )
+        return delegate
 
 
 class BaseHandler(RequestHandler):
