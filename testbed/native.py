@@ -92,6 +92,7 @@ class NativeStack:
             self._end_orphans()
             self._socket().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._write_configuration()
+            self.log_file("supervisord").touch(mode=0o600)  # it opens its own log before it takes its umask
             self._settings.deployment_file.unlink(missing_ok=True)
             inherited = [f"{name}={os.environ[name]}" for name in INHERITED if name in os.environ]
             run(
