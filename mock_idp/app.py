@@ -18,7 +18,7 @@ from mock_idp import (
     token_endpoint,
     token_use,
 )
-from mock_idp.base import IssuerApplication
+from mock_idp.base import IssuerApplication, is_unseen
 from mock_idp.issuer import Issuer
 
 log = logging.getLogger("mock_idp")
@@ -96,6 +96,6 @@ def make_app(issuer: Issuer) -> IssuerApplication:
 
 
 def _log_request(handler: Any) -> None:
-    if log.isEnabledFor(logging.INFO):
-        request = handler.request
+    request = handler.request
+    if log.isEnabledFor(logging.INFO) and not is_unseen(request):
         log.info("%s %s %d", request.method, request.path, handler.get_status())

@@ -1,10 +1,14 @@
 """Discovery and keys. The metadata is generated from what the configuration and the routes really offer."""
 
+import re
+from collections.abc import Awaitable
 from typing import Any
 
 from mock_idp.base import OAuthHandler
 from mock_idp.errors import OktaError
 from mock_idp.issuance import OFFERED_SCOPES
+
+_MAX_WAIT_S = 60
 
 
 class Metadata(OAuthHandler):
@@ -57,12 +61,27 @@ class Metadata(OAuthHandler):
 
 
 class Keys(OAuthHandler):
-    """The key set of one authorization server. Source: RFC 7517 section 5."""
+    """The key set of one authorization server; `Prefer: wait=30` with If-None-Match waits for another one.
+
+    Source: RFC 7517 section 5, RFC 7240 section 4.3.
+    """
 
     cors_public = True
 
-    def get(self) -> None:
-        """Answer the key set, serialised once per change."""
+    def get(self) -> Awaitable[None] | None:
+        """Answer the key set, serialised once per change; only a request that waits is answered later."""
+        wait = re.search(r"(?:^|[,\s])wait=(\d{1,4})", self.request.headers.get("Prefer", ""), re.IGNORECASE)
+        if wait is not None and "If-None-Match" in self.request.headers:
+            return self._answer_later(min(int(wait[1]), _MAX_WAIT_S))
+        self._answer()
+        return None
+
+    async def _answer_later(self, wait_s: int) -> None:
+        self.set_header("Preference-Applied", f"wait={wait_s}")
+        await self.ns.ring(self.server).wait_for_other(self.request.headers["If-None-Match"], wait_s)
+        self._answer()
+
+    def _answer(self) -> None:
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-cache")
         self.write(self.ns.ring(self.server).jwks())

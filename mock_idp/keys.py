@@ -1,5 +1,7 @@
 """Signing keys: kept across restarts, named by their RFC 7638 thumbprint, rotated with overlap."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -99,6 +101,7 @@ class KeyRing:
     _serialised: bytes | None = None
     _genuine: SigningKey | None = None
     _etag: tuple[bytes, str] = (b"", "")
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def current(self) -> SigningKey:
@@ -125,6 +128,19 @@ class KeyRing:
             self._etag = (body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
         return self._etag[1]
 
+    async def wait_for_other(self, known: str, wait_s: float) -> None:
+        """Return as soon as the key set has another entity tag than a known one, or after `wait_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while self.etag() == known:
+                    await self._changed.wait()
+
+    def _change(self) -> None:
+        """Forget the serialised set, and wake whoever waits for another one."""
+        self._serialised = None
+        self._changed.set()
+        self._changed = asyncio.Event()
+
     def rotate(self, new: SigningKey, *, withdraw_old: bool = False, announce: bool = True) -> None:
         """Sign with a new key from now on.
 
@@ -135,20 +151,20 @@ class KeyRing:
         """
         before = self.jwks()
         self.published = [new] if withdraw_old else [*self.published, new][-_MAX_PUBLISHED:]
-        self._serialised = None
         self.stale = None if announce else before
+        self._change()
 
     def withdraw_old(self) -> None:
         """Take every key but the signing one out of the set."""
         self.published = self.published[-1:]
-        self._serialised = None
         self.stale = None
+        self._change()
 
     def impersonate(self, new: SigningKey) -> None:
         """Sign with another key under the present `kid` (a fault)."""
         self._genuine = self._genuine or self.current
         self.published[-1] = new.renamed(self.current.kid)
-        self._serialised = None
+        self._change()
 
     def mend(self) -> None:
         """Take back what faults did; a rotation stays."""
@@ -158,7 +174,7 @@ class KeyRing:
             if index is not None:
                 self.published[index] = self._genuine
             self._genuine = None
-            self._serialised = None
+        self._change()
 
     def copy(self) -> "KeyRing":
         """Return a ring with the same keys that changes on its own."""

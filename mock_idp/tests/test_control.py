@@ -268,6 +268,41 @@ def test_watcher_may_stay_out_of_the_captured_requests(agent: Browser):
     assert len(agent.get("/mock/requests", path="/keys").json["requests"]) == 1
 
 
+def test_watcher_uses_up_no_fault(agent: Browser):
+    """A one-shot fault waits for the client that it is meant for."""
+    agent.send("/mock/faults", fault="jwks_outage")
+    assert agent.request("GET", f"{V1}/keys", headers={"X-Mock-Capture": "off"}).status == 200
+    assert [agent.get(f"{V1}/keys").status for _ in range(2)] == [503, 200]
+
+
+@pytest.mark.parametrize("change", ["rotate", "withdraw_old_key", "same_kid_new_key"])
+def test_key_set_that_changes_answers_who_waits_for_it(agent: Browser, change: str):
+    """With If-None-Match and Prefer: wait, the answer comes when the key set is another one."""
+    agent.send("/mock/keys/rotate")
+    known = agent.get(f"{V1}/keys").headers["ETag"]
+    found: list[tuple[int, str, str]] = []
+
+    def wait() -> None:
+        answer = agent.request("GET", f"{V1}/keys", headers={"If-None-Match": known, "Prefer": "wait=60"})
+        found.append((answer.status, answer.headers["Preference-Applied"], answer.headers["ETag"]))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    agent.send("/mock/faults", fault=change)
+    waiting.join(timeout=10)
+    assert found == [(200, "wait=60", agent.get(f"{V1}/keys").headers["ETag"])]
+    assert found[0][2] != known
+
+
+def test_key_set_that_stays_is_not_sent_again_to_who_waited(agent: Browser):
+    """When the time that a client would wait is over, it hears that it has the key set already."""
+    known = agent.get(f"{V1}/keys").headers["ETag"]
+    answer = agent.request("GET", f"{V1}/keys", headers={"If-None-Match": known, "Prefer": "respond-async, wait=0"})
+    assert (answer.status, answer.headers["Preference-Applied"]) == (304, "wait=0")
+    at_once = agent.request("GET", f"{V1}/keys", headers={"If-None-Match": '"another"', "Prefer": "wait=60"})
+    assert at_once.status == 200
+
+
 def test_long_poll_returns_as_soon_as_a_request_comes(agent: Browser):
     """A test can wait for the request it expects."""
     found: list[str] = []
