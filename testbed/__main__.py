@@ -107,6 +107,10 @@ def _status(_: argparse.Namespace, settings: Settings, progress: Progress) -> in
         "versions": ", ".join(f"{name} {version or '-'}" for name, version in found["versions"].items()),
     }.items():
         progress.say(f"  {title + ':':<22} {value}")
+    if found["deployment_reason"]:
+        progress.say(f"\n{found['deployment']}: {found['deployment_reason']}")
+    if found["lost"]:
+        progress.say(f"\n{found['lost']}")
     return 0 if found["healthy"] else 1
 
 

@@ -1,4 +1,4 @@
-"""What the deployer last did, kept in a file that the commands read."""
+"""How the deployment is now, kept in a file that the commands read."""
 
 import hashlib
 import json
@@ -9,17 +9,22 @@ from typing import Literal, Self
 
 from testbed.settings import ROOT
 
+APPLICATION = ROOT / "lambda"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
     """The deployer's word on the stack.
 
     Attributes:
-        state: `deploying`, `deployed`, `failed` (kept trying) or `waiting` (for the cloud or the issuer).
+        state: `deploying`, `deployed`, `failed` (the last good template stands, where there is one) or `waiting` (for
+            the cloud or the issuer).
         reason: why, where it is not deployed.
         source: fingerprint of the template and the function's code that is meant.
         key_ids: `kid`s of the key set that the function trusts.
         api_url: where messages are posted, as the cloud itself knows it.
+        cloud_session: LocalStack's id for the run of itself that this is about; another run has lost everything.
+        lost: what was lost since the stack was started, and why; empty while nothing was.
     """
 
     state: Literal["waiting", "deploying", "deployed", "failed"]
@@ -28,6 +33,8 @@ class Deployment:
     key_ids: list[str] = field(default_factory=list)
     api_url: str = ""
     seconds: float = 0.0
+    cloud_session: str = ""
+    lost: str = ""
 
     def write(self, path: Path) -> None:
         """Replace the file in one step."""
@@ -50,14 +57,21 @@ class Deployment:
         return cls(**json.loads(text)) if text else None
 
 
-def source_fingerprint() -> str:
-    """SHA-256 over names, sizes and modification times of everything that is deployed; cheap enough to ask often."""
+def source_fingerprint(application: Path = APPLICATION) -> str:
+    """SHA-256 over names, sizes and modification times of everything that is deployed; cheap enough to ask often.
+
+    A file that is being replaced just now is left out; the next look sees it.
+    """
     found = hashlib.sha256()
-    application = ROOT / "lambda"
     for top in (application / "template.yaml", application / "messages"):
-        for folder, folders, files in [(str(top.parent), [], [top.name])] if top.is_file() else os.walk(top):
+        for folder, folders, files in os.walk(top) if top.is_dir() else [(str(top.parent), [], [top.name])]:
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             for name in sorted(files):
-                status = (Path(folder) / name).stat()
-                found.update(f"\0{folder}/{name}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+                path = Path(folder, name)
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                named = path.relative_to(application)  # the same in a container
+                found.update(f"\0{named}\0{status.st_size}\0{status.st_mtime_ns}".encode())
     return found.hexdigest()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.compose import ComposeStack, compose_answers, compose_version, engine_version
 from testbed.deployment import Deployment
 from testbed.errors import StackError
-from testbed.http import fetch, fetch_key_set
+from testbed.http import fetch
 from testbed.progress import Progress
 from testbed.settings import ROOT, Mode, Settings, bad_setting
 from testbed.setup import Setup
@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # its dependencies are there only once the environment of the
     from testbed.native import NativeStack
 
 SERVICES = ("frontend", "mock-idp", "localstack", "deployer", "lambda")
+# How supervisord and Compose call a service that works.
+WORKS = {"RUNNING", "running", "healthy"}
 NATIVE_PIECES = ("stack", "localstack", "runtime", "function", "widget")
 
 
@@ -194,7 +196,7 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
 
     Returns:
         `{"mode", "healthy", "services": {name: {"state", "url", "healthy"}}, "page_url", "issuer", "api_url",
-        "deployment", "key_ids": {"issuer", "function"}, "versions"}`
+        "deployment", "deployment_reason", "lost", "key_ids": {"issuer", "function"}, "versions"}`
     """
     urls = {
         "frontend": settings.frontend_url,
@@ -204,17 +206,25 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
     health = {
         "frontend": fetch(settings.frontend_url + "/healthz", timeout_s=2),
         "mock-idp": fetch(settings.idp_url + "/healthz", timeout_s=2),
-        "localstack": fetch(settings.cloud_url + "/_localstack/health", timeout_s=2),
+        "localstack": fetch(settings.cloud_url + "/_localstack/info", timeout_s=2),
     }
     mode, states, deployment = _inside(settings, progress)
     services = {
         name: {"state": states.get(name, "stopped"), "url": url, "healthy": health[name].status == 200}
         for name, url in urls.items()
     }
-    deployed = deployment is not None and deployment.state == "deployed"
-    services["deployer"] = {"state": states.get("deployer", "stopped"), "url": None, "healthy": deployed}
-    keys = fetch_key_set(settings.issuer + "/v1/keys").json()
+    services["deployer"] = {"state": states.get("deployer", "stopped"), "url": None, "healthy": False}
+    keys = fetch(settings.issuer + "/v1/keys").json()
     cloud = health["localstack"].json()
+    # What a deployer wrote that is gone by now, or on a LocalStack that is, says nothing of today.
+    deployed = (
+        deployment is not None
+        and deployment.state == "deployed"
+        and services["deployer"]["state"] in WORKS
+        and isinstance(cloud, dict)
+        and cloud.get("session_id") == deployment.cloud_session
+    )
+    services["deployer"]["healthy"] = deployed
     return {
         "mode": mode,
         "healthy": all(service["healthy"] for service in services.values()),
@@ -223,6 +233,8 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
         "issuer": settings.issuer,
         "api_url": settings.api_url,
         "deployment": deployment.state if deployment else None,
+        "deployment_reason": deployment.reason if deployment else "",
+        "lost": deployment.lost if deployment else "",
         "key_ids": {
             "issuer": [key["kid"] for key in keys["keys"]] if isinstance(keys, dict) and "keys" in keys else [],
             "function": deployment.key_ids if deployment else [],

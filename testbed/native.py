@@ -21,7 +21,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from testbed.commands import last_lines, run
 from testbed.deployment import Deployment, source_fingerprint
 from testbed.errors import StackError
-from testbed.http import fetch, fetch_key_set
+from testbed.http import fetch
 from testbed.settings import ROOT, Settings, bad_setting
 from testbed.setup import digest
 
@@ -157,7 +157,7 @@ class NativeStack:
 
     def _issued_key_ids(self) -> list[str]:
         """What the issuer signs with now: a deployment from before a rotation is not yet the one that is meant."""
-        key_set = fetch_key_set(self._settings.keys_url).json() or {}
+        key_set = fetch(self._settings.keys_url).json() or {}
         return sorted(key["kid"] for key in key_set.get("keys", []))
 
     def stop(self) -> None:
@@ -257,8 +257,10 @@ class NativeStack:
             },
             health_url="",
             sources=(
+                ROOT / "testbed/cloud_stack.py",
                 ROOT / "testbed/deployer.py",
                 ROOT / "testbed/deployment.py",
+                ROOT / "testbed/http.py",
                 ROOT / "testbed/settings.py",
             ),
         )

@@ -5,7 +5,6 @@ One stack serves all the tests that only look at it; those that break things bri
 
 import json
 import os
-import secrets
 import signal
 import socket
 import ssl
@@ -13,65 +12,14 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
 import pytest
 
-from testbed.ports import free_ports
-from testbed.settings import PORTS, ROOT
+from testbed.settings import ROOT
+from testbed.tests.stacks import Stack, own_stack, post
 
 pytestmark = pytest.mark.xdist_group("lifecycle")
-
-
-class Stack:
-    """A stack of the tests' own and the commands on it."""
-
-    def __init__(self) -> None:
-        ports = free_ports()
-        self.frontend, self.idp, self.idp_tls, self.cloud = (int(ports[name]) for name in PORTS)
-        self.name = f"test-{secrets.token_hex(3)}"
-        self.folder = ROOT / ".gatehouse/stacks" / self.name
-        self.environment = os.environ | {"MODE": "native", "STACK": self.name, **ports}
-
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [ROOT / "testbed/launch", *words],
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-
-    def up(self) -> None:
-        answer = self.run("up")
-        assert answer.returncode == 0, answer.stdout + answer.stderr
-
-    def services(self) -> set[int]:
-        """The process ids of what the supervisor keeps running; what these start themselves comes and goes."""
-        supervisor = psutil.Process(int((self.folder / "supervisord.pid").read_text()))
-        return {process.pid for process in supervisor.children()}
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that runs on behalf of this stack: by its mark, or as a descendant of what bears it."""
-        found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("GATEHOUSE_STACK") == str(self.folder):
-                    found |= {each.pid: each for each in [process, *process.children(recursive=True)]}
-            except psutil.Error:
-                continue
-        return list(found.values())
-
-
-@contextmanager
-def own_stack() -> Iterator[Stack]:
-    stack = Stack()
-    try:
-        yield stack
-    finally:
-        stack.run("reset")
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +27,6 @@ def stack() -> Iterator[Stack]:
     with own_stack() as running:
         running.up()
         yield running
-
-
-def post(url: str, body: dict[str, object]) -> dict[str, object]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
 
 
 def listening(stack: Stack) -> dict[int, str]:
