@@ -10,6 +10,8 @@ from pathlib import Path
 from testbed.errors import StackError
 from testbed.settings import ROOT
 
+# How long a command may take to end when it is asked to.
+END_S = 8
 _running: set[subprocess.Popen[str]] = set()
 
 
@@ -18,6 +20,15 @@ def end_running() -> None:
     for process in list(_running):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def last_lines(text: str, count: int = 12) -> str:
@@ -66,8 +77,7 @@ def run(
     finally:
         _running.discard(process)
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            _end(process)
     if process.returncode:
         raise StackError(code=code, sentence=sentence, mend=mend, detail=last_lines(output))
     return output

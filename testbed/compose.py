@@ -2,19 +2,24 @@
 
 import json
 import os
-import re
 import shutil
 import stat
 import subprocess
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from testbed.commands import last_lines, run
+from testbed.deployment import Deployment, deployment_failed, source_fingerprint
 from testbed.errors import StackError
 from testbed.settings import ROOT, Settings
 from testbed.setup import digest
 
 FUNCTION_LOG = "/tmp/function.log"  # noqa: S108 -- inside the container, whose /tmp is its own
+POLL_S = 1.0
+# A container is being started again after it ended, has ended for good, or answers its health check wrongly.
+BROKEN = {"restarting", "exited", "dead", "unhealthy"}
 SOURCES = ("docker-compose.yml", "mock_idp", "frontend", "localstack", "testbed", "lambda")
 
 
@@ -63,6 +68,7 @@ class ComposeStack:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stamp = settings.folder / "images"
+        self._since = ""
 
     def running(self) -> bool:
         """Whether any container of this stack runs."""
@@ -76,7 +82,10 @@ class ComposeStack:
 
     def states(self) -> dict[str, str]:
         """Service → state and health."""
-        return {service["Service"]: service.get("Health") or service["State"] for service in self._services()}
+        return {
+            service["Service"]: (service["State"] == "running" and service.get("Health")) or service["State"]
+            for service in self._services()
+        }
 
     def build_needed(self) -> bool:
         """Whether the images differ from what stands here now."""
@@ -100,29 +109,42 @@ class ComposeStack:
         """
         for path in (ROOT / "lambda", self._settings.idp_config):
             _check_readable(path)
-        timeout_s = str(int(self._settings.start_timeout_s))
-        try:
-            self._compose(
-                *("up", "--detach", "--remove-orphans", "--no-build", "--wait", "--wait-timeout", timeout_s),
-                code="service_died",
-                sentence="The services did not become healthy.",
-                mend="make logs",
-            )
-        except StackError as error:
-            # Compose names the container that it gave up on; by now it may have been started again.
-            blamed = re.search(rf"container {re.escape(self._settings.stack)}-([\w-]+)-\d+ ", error.detail)
-            broken = [name for name, state in self.states().items() if state not in {"healthy", "running"}]
-            if not blamed and not broken:
-                raise
-            name = blamed[1] if blamed else broken[0]
-            raise StackError(
-                code="service_died",
-                sentence=f"The service {name} did not become healthy.",
-                detail=self.log_tail(name) or error.detail,
-                mend=f"make logs S={name} MODE=compose, mend what it says, then make up",
-            ) from error
+        self._since = datetime.now(UTC).isoformat()
+        self._compose(
+            *("up", "--detach", "--remove-orphans", "--no-build"),
+            code="service_died",
+            sentence="The services could not be started.",
+            mend="make logs",
+        )
+        self._wait_healthy()
         self._stamp.parent.mkdir(parents=True, exist_ok=True)
         self._stamp.write_text(self._fingerprint())
+
+    def _wait_healthy(self) -> None:
+        """Wait until every service is healthy. Compose's own --wait does not see one that is started again and again.
+
+        Raises:
+            StackError: `service_died`, `deployment_failed` or `service_slow`.
+        """
+        deadline = time.monotonic() + self._settings.start_timeout_s
+        while True:
+            states = self.states()
+            if states and set(states.values()) == {"healthy"}:
+                return
+            broken = [name for name, state in states.items() if state in BROKEN]
+            deployment = Deployment.parse(self.read_file("deployer", "/state/deployment.json"))
+            if deployment and deployment.state == "failed" and deployment.source == source_fingerprint():
+                raise deployment_failed(deployment.reason)
+            slow = time.monotonic() > deadline
+            if broken or slow:
+                name = (broken or [name for name, state in states.items() if state != "healthy"] or ["deployer"])[0]
+                raise StackError(
+                    code="service_died" if broken else "service_slow",
+                    sentence=f"The service {name} did not become healthy: it is {states.get(name, 'not there')}.",
+                    detail=self.log_tail(name),
+                    mend=f"make logs S={name} MODE=compose, mend what it says, then make up",
+                )
+            time.sleep(POLL_S)
 
     def stop(self, *, volumes: bool = False) -> None:
         """Remove the containers and networks, and with `volumes` the data too."""
@@ -134,8 +156,9 @@ class ComposeStack:
         )
 
     def log_tail(self, name: str) -> str:
-        """The last lines of a service's output."""
-        return last_lines(self._ask("logs", "--no-color", "--no-log-prefix", "--tail", "12", name))
+        """The last lines of a service's output, from where this object started it."""
+        since = ("--since", self._since) if self._since else ()
+        return last_lines(self._ask("logs", "--no-color", "--no-log-prefix", "--tail", "12", *since, name))
 
     def follow(self, name: str | None) -> int:
         """Show a service's output (or everybody's) and go on as it grows, until Ctrl-C."""

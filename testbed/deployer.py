@@ -20,16 +20,16 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Never, Self
+from typing import Never, Self
 from urllib.parse import urlsplit
 
 import botocore.exceptions
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from testbed.cloud_stack import CloudStack, NotDeployedError, Order
-from testbed.commands import last_lines
-from testbed.deployment import APPLICATION, Deployment, source_fingerprint
+from testbed.deployment import APPLICATION, Deployment, deployment_failed, source_fingerprint
 from testbed.errors import StackError
 from testbed.http import Answer, fetch
 from testbed.settings import ROOT, Settings
@@ -339,16 +339,6 @@ def no_cloud() -> StackError:
     return StackError(code="no_cloud", sentence="LocalStack does not answer.", mend="make logs S=localstack")
 
 
-def deployment_failed(detail: str) -> StackError:
-    """Say that the deployment failed, with the cloud's own words."""
-    return StackError(
-        code="deployment_failed",
-        sentence="The application could not be deployed to LocalStack.",
-        mend="make logs S=localstack; then mend lambda/ and save: the deployer tries again by itself",
-        detail=last_lines(detail),
-    )
-
-
 def packaged(template: Path, code: dict[str, str]) -> str:
     """The template with every local CodeUri replaced by the uploaded zip, as `sam package` does it.
 
@@ -358,7 +348,7 @@ def packaged(template: Path, code: dict[str, str]) -> str:
     yaml = YAML()
     name = template.relative_to(ROOT) if template.is_relative_to(ROOT) else template
     try:
-        document: Any = yaml.load(template)
+        document = yaml.load(template)
     except FileNotFoundError as error:
         raise deployment_failed(f"{name} is not there.") from error
     except YAMLError as error:
@@ -368,16 +358,15 @@ def packaged(template: Path, code: dict[str, str]) -> str:
         raise deployment_failed(f"{name}{where}: this is not YAML: {what}.") from error
     except (UnicodeDecodeError, ValueError) as error:
         raise deployment_failed(f"{name}: this is not YAML: {error}.") from error
-    resources: Any = document.get("Resources") if isinstance(document, dict) else None
-    if not isinstance(resources, dict):
+    resources = document.get("Resources") if isinstance(document, CommentedMap) else None
+    if not isinstance(resources, CommentedMap):
         raise deployment_failed(f"{name} has no Resources: it is not a template, or not a whole one.")
     for logical_id, resource in resources.items():
+        line = resources.lc.key(logical_id)[0] + 1
         if not isinstance(resource, dict) or not isinstance(resource.get("Type"), str):
-            line = resources.lc.key(logical_id)[0] + 1
             raise deployment_failed(f"{name}, line {line}: the resource {logical_id} has no Type.")
         if resource["Type"] == "AWS::Serverless::Function":
             if not isinstance(resource.get("Properties"), dict):
-                line = resources.lc.key(logical_id)[0] + 1
                 raise deployment_failed(f"{name}, line {line}: the function {logical_id} has no Properties.")
             resource["Properties"]["CodeUri"] = code
     out = io.StringIO()

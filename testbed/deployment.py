@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+from testbed.commands import last_lines
+from testbed.errors import StackError
 from testbed.settings import ROOT
 
 APPLICATION = ROOT / "lambda"
@@ -75,3 +77,13 @@ def source_fingerprint(application: Path = APPLICATION) -> str:
                 named = path.relative_to(application)  # the same in a container
                 found.update(f"\0{named}\0{status.st_size}\0{status.st_mtime_ns}".encode())
     return found.hexdigest()
+
+
+def deployment_failed(detail: str) -> StackError:
+    """Say that the deployment failed, with the cloud's own words."""
+    return StackError(
+        code="deployment_failed",
+        sentence="The application could not be deployed to LocalStack.",
+        mend="mend lambda/ as the lines above say and save, then make up; make logs S=localstack says more",
+        detail=last_lines(detail),
+    )

@@ -3,9 +3,10 @@
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING, Any
 
 from testbed.compose import ComposeStack, compose_answers, compose_version, engine_version
@@ -15,6 +16,7 @@ from testbed.http import fetch
 from testbed.progress import Progress
 from testbed.settings import ROOT, Mode, Settings, bad_setting
 from testbed.setup import Setup
+from testbed.signals import hold, undisturbed
 from testbed.smoke import smoke_test
 
 if TYPE_CHECKING:  # its dependencies are there only once the environment of the stack is
@@ -59,6 +61,7 @@ def native_stack(settings: Settings, progress: Progress) -> "NativeStack":
     if sys.prefix != str(environment):
         progress.close()
         arguments = [str(environment / "bin/python"), "-m", "testbed", *sys.argv[1:]]
+        hold()
         os.execv(arguments[0], arguments)  # noqa: S606 -- the same command in our own environment
     from testbed.native import NativeStack  # noqa: PLC0415 -- see TYPE_CHECKING above
 
@@ -94,13 +97,14 @@ def up(settings: Settings, progress: Progress) -> None:
 def _up_native(stack: "NativeStack", settings: Settings, progress: Progress) -> None:
     was_running = stack.running()
     if not was_running:
+        stack.end_orphans()
         check_ports(settings)
 
     def start() -> None:
         if not stack.up_to_date():
             with progress.step("Processes started"):
                 stack.start()
-        _each_at_once(lambda name: _wait_healthy(stack, name, progress), list(stack.programs))
+        _each_at_once(lambda name, given_up: _wait_healthy(stack, name, progress, given_up), list(stack.programs))
         _smoke(settings, progress)
 
     _undone_on_failure(start, stack.stop, progress, was_running=was_running)
@@ -130,24 +134,25 @@ def _undone_on_failure(
         start()
     except BaseException:
         if not was_running:
-            with progress.step("Stopped what had been started"):
+            with undisturbed(), progress.step("Stopped what had been started"):
                 stop()
         raise
 
 
-def _each_at_once(do: Callable[[str], None], names: list[str]) -> None:
+def _each_at_once(do: Callable[[str, threading.Event], None], names: list[str]) -> None:
+    """Do something with each name; the first failure, or a signal, makes the others give up."""
+    given_up = threading.Event()
     with ThreadPoolExecutor(len(names)) as pool:
-        futures = [pool.submit(do, name) for name in names]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        failures = [error for future in done if (error := future.exception())]
-        if failures:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise failures[0]
+        try:
+            for done in as_completed([pool.submit(do, name, given_up) for name in names]):
+                done.result()
+        finally:
+            given_up.set()
 
 
-def _wait_healthy(stack: "NativeStack", name: str, progress: Progress) -> None:
+def _wait_healthy(stack: "NativeStack", name: str, progress: Progress, given_up: threading.Event) -> None:
     with progress.step(name) as step:
-        step.result = stack.wait_healthy(name)
+        step.result = stack.wait_healthy(name, given_up)
 
 
 def _smoke(settings: Settings, progress: Progress) -> None:
@@ -195,8 +200,8 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
     """How everything is: mode, services, URLs, versions, key ids.
 
     Returns:
-        `{"mode", "healthy", "services": {name: {"state", "url", "healthy"}}, "page_url", "issuer", "api_url",
-        "deployment", "deployment_reason", "lost", "key_ids": {"issuer", "function"}, "versions"}`
+        `{"mode", "supervised", "healthy", "services": {name: {"state", "url", "healthy"}}, "page_url", "issuer",
+        "api_url", "deployment", "deployment_reason", "lost", "key_ids": {"issuer", "function"}, "versions"}`
     """
     urls = {
         "frontend": settings.frontend_url,
@@ -227,6 +232,7 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
     services["deployer"]["healthy"] = deployed
     return {
         "mode": mode,
+        "supervised": mode is not None and "not supervised" not in states.values(),
         "healthy": all(service["healthy"] for service in services.values()),
         "services": services,
         "page_url": settings.frontend_url,
@@ -266,10 +272,13 @@ def follow_logs(settings: Settings, progress: Progress, service: str | None) -> 
             sentence=f"There is no service {service}.",
             mend=f"make logs S=<one of {', '.join(SERVICES)}>",
         )
-    if runs_natively(settings):
-        return native_stack(settings, progress).follow(service)
-    if compose_answers() and (compose := ComposeStack(settings)).states():
-        return compose.follow(service)
+    try:
+        if runs_natively(settings):
+            return native_stack(settings, progress).follow(service)
+        if compose_answers() and (compose := ComposeStack(settings)).states():
+            return compose.follow(service)
+    except KeyboardInterrupt:
+        return 0  # that is how following ends
     raise StackError(code="not_running", sentence="The stack does not run.", mend="make up")
 
 

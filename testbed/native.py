@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xmlrpc.client
 from collections.abc import Iterator
@@ -19,18 +20,27 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from testbed.commands import last_lines, run
-from testbed.deployment import Deployment, source_fingerprint
+from testbed.deployment import Deployment, deployment_failed, source_fingerprint
 from testbed.errors import StackError
 from testbed.http import fetch
+from testbed.progress import DroppedError
 from testbed.settings import ROOT, Settings, bad_setting
 from testbed.setup import digest
 
 # All that services see of the shell that started them; the rest is set below, so that both modes see the same.
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR")
 UNIX_SOCKET_PATH_LIMIT = 100
+# Says in a process's environment whose it is.
+MARK = "GATEHOUSE_STACK"
+# Supervisord waits a second longer before each: the last of them comes after an hour.
+START_RETRIES = 85
 # Seldom enough that looking does not slow down what is looked at.
 POLL_S = 0.2
 ALIVE = {"STARTING", "RUNNING"}
+# How a service is called that runs while its supervisor does not.
+UNSUPERVISED = "not supervised"
+# Orphans hold nothing that outlives a run: they get no more time than it takes to close a socket.
+ORPHAN_S = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +67,7 @@ class NativeStack:
         self._settings = settings
         self._folder = settings.folder
         self._conf = self._folder / "supervisord.conf"
+        self._logged: dict[str, int] = {}
         self.programs = {program.name: program for program in self._programs()}
 
     def running(self) -> bool:
@@ -71,8 +82,12 @@ class NativeStack:
         return current and all(states.get(name) == "RUNNING" for name in self.programs)
 
     def states(self) -> dict[str, str]:
-        """Program → supervisor's state (RUNNING, FATAL, …); empty when nothing runs."""
-        return {info["name"]: info["statename"] for info in self._process_infos()}
+        """Program → supervisor's state (RUNNING, FATAL, …), or "not supervised"; empty when nothing runs."""
+        states = {info["name"]: info["statename"] for info in self._process_infos()}
+        if states:
+            return states
+        named = (process.environ().get("SUPERVISOR_PROCESS_NAME", "") for process in self._marked())
+        return {name: UNSUPERVISED for name in named if name in self.programs}
 
     def pids(self) -> dict[str, int]:
         """Program → process id, of those that are starting or running."""
@@ -88,66 +103,78 @@ class NativeStack:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in ("logs", "tmp"):
             (self._folder / name).mkdir(exist_ok=True)
+        for name in self.programs:  # what is said of this start is what is logged from here on
+            path = self.log_file(name)
+            self._logged[name] = path.stat().st_size if path.exists() else 0
         if not self.running():
-            self._end_orphans()
+            self.end_orphans()
             self._socket().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._write_configuration()
-            self.log_file("supervisord").touch(mode=0o600)  # it opens its own log before it takes its umask
+            self.log_file("supervisord").touch(mode=0o600)  # it sets its umask only after it has opened it
             self._settings.deployment_file.unlink(missing_ok=True)
             inherited = [f"{name}={os.environ[name]}" for name in INHERITED if name in os.environ]
             run(
-                ["env", "-i", *inherited, _supervisor_tool("supervisord"), "-c", self._conf],
+                # It bears the mark, too: one that was interrupted while starting must not start anything later.
+                ["env", "-i", *inherited, f"{MARK}={self._folder}", _supervisor_tool("supervisord"), "-c", self._conf],
                 code="supervisor_failed",
                 sentence="The process supervisor could not be started.",
                 mend="make down, then make up again; `make doctor` looks for causes",
             )
             return
         self._write_configuration()
-        for words in (["update"], ["start", "all"]):
-            run(
-                [_supervisor_tool("supervisorctl"), "-c", self._conf, *words],
-                code="supervisor_failed",
-                sentence="The running supervisor could not take the new settings.",
-                mend="make down, then make up again",
-            )
+        run(
+            [_supervisor_tool("supervisorctl"), "-c", self._conf, "update"],
+            code="supervisor_failed",
+            sentence="The running supervisor could not take the new settings.",
+            mend="make down, then make up again",
+        )
+        with self._supervisor() as supervisor:
+            for info in supervisor.getAllProcessInfo():
+                if info["statename"] == "BACKOFF":  # its next try comes now, however long it was to wait
+                    supervisor.stopProcess(info["name"])
+            supervisor.startAllProcesses(False)
 
-    def wait_healthy(self, name: str) -> str:
+    def wait_healthy(self, name: str, given_up: threading.Event | None = None) -> str:
         """Wait until a program can be used; a word on it comes back.
 
+        Args:
+            name: the program.
+            given_up: set when another one failed, so that there is nothing to wait for any more.
+
         Raises:
-            StackError: it died (`service_died`) or took too long (`service_slow`); with its last lines.
+            StackError: it died (`service_died`), even if it is started again, or took too long (`service_slow`); with
+                the last lines of this run.
+            DroppedError: it was given up.
         """
+        given_up = given_up or threading.Event()
         program = self.programs[name]
         deadline = time.monotonic() + self._settings.start_timeout_s
         started_as = self.pids().get(name)
         reason = ""
         while time.monotonic() < deadline:
+            alive = started_as is not None and self.pids().get(name) == started_as
             if program.health_url:
                 answer = fetch(program.health_url, timeout_s=2)
                 if answer.status == 200:
                     return ""
                 reason = f"{program.health_url} answers {answer.status or answer.body.decode(errors='replace')}"
-            else:
+            elif alive:
                 deployment = Deployment.read(self._settings.deployment_file)
                 if deployment and deployment.source == source_fingerprint():
                     if deployment.state == "failed":
-                        raise StackError(
-                            code="deployment_failed",
-                            sentence="The application could not be deployed to LocalStack.",
-                            detail=last_lines(deployment.reason),
-                            mend="mend lambda/ as the lines above say, then make up",
-                        )
+                        raise deployment_failed(deployment.reason)
                     if deployment.state == "deployed" and sorted(deployment.key_ids) == self._issued_key_ids():
                         return f"deployed in {deployment.seconds} s"
                     reason = deployment.reason or "it is deploying"
-            if started_as is None or self.pids().get(name) != started_as:
+            if not alive:
                 raise StackError(
                     code="service_died",
                     sentence=f"The service {name} stopped while it was starting.",
                     detail=self.log_tail(name),
                     mend=f"make logs S={name}, mend what it says, then make up",
                 )
-            time.sleep(POLL_S)
+            if given_up.wait(POLL_S):
+                raise DroppedError
         raise StackError(
             code="service_slow",
             sentence=f"The service {name} was not healthy after {self._settings.start_timeout_s:.0f} s: {reason}.",
@@ -164,11 +191,11 @@ class NativeStack:
         """Stop everything and leave no process and no temporary folder; data that outlives a run stays."""
         with self._supervisor() as supervisor:
             if supervisor is not None:
-                pid = supervisor.getPID()
+                own = psutil.Process(supervisor.getPID())
                 supervisor.stopAllProcesses(False)  # all at once: a shutdown alone takes them a second apart
                 supervisor.shutdown()
-                _wait_gone(pid, timeout_s=20)
-        self._end_orphans()
+                _wait_gone([own], timeout_s=20)
+        self.end_orphans()
         for path in (self._folder / "localstack", self._folder / "tmp", self._socket().parent):
             if path != self._folder:
                 shutil.rmtree(path, ignore_errors=True)
@@ -188,9 +215,14 @@ class NativeStack:
         return self._folder / "logs" / f"{name}.log"
 
     def log_tail(self, name: str) -> str:
-        """The last lines of a program's output."""
+        """The last lines of a program's output, from where it stood when this object started it."""
         path = self.log_file(name)
-        return last_lines(path.read_text(errors="replace")) if path.exists() else ""
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            before = self._logged.get(name, 0)
+            file.seek(before if before <= path.stat().st_size else 0)  # a rotated log begins anew
+            return last_lines(file.read().decode(errors="replace"))
 
     def _programs(self) -> Iterator[Program]:
         settings = self._settings
@@ -314,7 +346,7 @@ class NativeStack:
         for program in self.programs.values():
             environment = {
                 "PYTHONUNBUFFERED": "1",
-                "GATEHOUSE_STACK": str(self._folder),
+                MARK: str(self._folder),
                 "GATEHOUSE_SOURCE": digest(*program.sources)[:16],
                 **program.environment,
             }
@@ -328,8 +360,8 @@ class NativeStack:
                 "stdout_logfile_backups=1",
                 "redirect_stderr=true",
                 "startsecs=1",
-                "startretries=0",
-                "autorestart=unexpected",
+                f"startretries={START_RETRIES}",
+                "autorestart=true",
                 "umask=022",
                 "stopasgroup=true",
                 "killasgroup=true",
@@ -365,28 +397,45 @@ class NativeStack:
         finally:
             transport.close()
 
-    def _end_orphans(self) -> None:
-        """End what an earlier run of this stack left behind, when its supervisor was killed, say."""
-        mine = []
+    def _marked(self) -> list[psutil.Process]:
+        """Every process of this stack, by its mark."""
+        found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("GATEHOUSE_STACK") == str(self._folder):
-                    mine.append(process)
-        for process in mine:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGTERM)
-        _, stubborn = psutil.wait_procs(mine, timeout=5)
-        for process in stubborn:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                if process.environ().get(MARK) == str(self._folder) and _runs(process):
+                    found.append(process)
+        return found
+
+    def end_orphans(self) -> None:
+        """End what an earlier run of this stack left behind, when its supervisor was killed, say."""
+        while marked := self._marked():
+            mine = {process.pid: process for process in marked}
+            for process in marked:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    mine |= {child.pid: child for child in process.children(recursive=True)}
+                    process.send_signal(signal.SIGTERM)
+            for process in _wait_gone(list(mine.values()), timeout_s=ORPHAN_S):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
 
-def _wait_gone(pid: int, *, timeout_s: float) -> None:
-    """Wait for a process that is nobody's child here; one that only waits to be reaped is gone."""
+def _wait_gone(processes: list[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
+    """Wait for processes that are nobody's children here; those that are still there in the end come back.
+
+    One that only waits to be reaped, for which its new parent may take its time, is gone.
+    """
     deadline = time.monotonic() + timeout_s
-    with contextlib.suppress(psutil.NoSuchProcess):
-        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.05)
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        processes = left
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _supervisor_tool(name: str) -> Path:

@@ -37,13 +37,24 @@ class StepFinished:
 
 
 @dataclass(frozen=True)
+class StepDropped:
+    """A step is not gone on with, because another one failed; there is nothing to say of it."""
+
+    title: str
+
+
+@dataclass(frozen=True)
 class Said:
     """A line for the person, outside of any step."""
 
     text: str
 
 
-type Event = StepStarted | StepNoted | StepFinished | Said
+type Event = StepStarted | StepNoted | StepFinished | StepDropped | Said
+
+
+class DroppedError(Exception):
+    """Raised in a step that is not gone on with."""
 
 
 class Renderer(Protocol):
@@ -123,6 +134,8 @@ class TerminalRenderer:
                     mark = self._paint("32", "✔") if ok else self._paint("31", "✘")
                     tail = self._paint("2", f"{seconds:6.1f} s{f'  {note}' if note else ''}")
                     self._out.write(f"\r\x1b[K {mark} {title:<44}{tail}\n")
+                case StepDropped(title):
+                    self._running.pop(title, None)
                 case Said(text):
                     self._out.write(f"\r\x1b[K{text}\n")
             self._draw(0)
@@ -197,12 +210,16 @@ class Progress:
         began = time.monotonic()
         self.show(StepStarted(title))
         step = Step(title, self.show)
-        ok = False
+        ok = dropped = False
         try:
             yield step
             ok = True
+        except DroppedError:
+            dropped = True
+            raise
         finally:
-            self.show(StepFinished(title, round(time.monotonic() - began, 2), ok, step.result))
+            seconds = round(time.monotonic() - began, 2)
+            self.show(StepDropped(title) if dropped else StepFinished(title, seconds, ok, step.result))
 
     def say(self, text: str) -> None:
         """Show a line outside of any step."""

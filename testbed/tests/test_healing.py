@@ -121,3 +121,27 @@ def test_half_written_template_leaves_what_is_deployed_alone(stack):
         assert "Traceback" not in stack.log("deployer")
         assert answer_of(stack) == 401
     assert stack.deployment()["cloud_session"] == session
+
+
+def test_restarted_localstack_is_said_to_have_lost_its_data(stack):
+    """The supervisor starts LocalStack again, the deployer deploys again, and status says what is gone for good."""
+    stack.service("localstack").kill()
+    stack.up()
+    found = stack.status()
+    assert found["healthy"] is True
+    assert "LocalStack restarted" in found["lost"]
+    assert "LocalStack restarted" in stack.log("deployer")
+    assert "LocalStack restarted" in stack.run("status").stdout
+
+
+def test_stack_without_its_supervisor_says_so_and_comes_back(stack):
+    """After kill -9 of the supervisor, status tells; the next `make up` ends what is left and starts afresh."""
+    orphans = stack.processes()
+    stack.supervisor().kill()
+    found = stack.status()
+    assert (found["healthy"], found["supervised"]) == (False, False)
+    assert {service["state"] for service in found["services"].values()} == {"not supervised"}
+    assert "not supervised" in stack.run("status").stdout
+    stack.up()
+    assert stack.status()["healthy"] is True
+    assert {process.pid for process in stack.processes()} & {process.pid for process in orphans} == set()

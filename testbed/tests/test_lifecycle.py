@@ -169,8 +169,22 @@ def test_port_that_is_taken_is_named_with_its_holder():
         assert stack.processes() == []
 
 
-def test_interrupted_up_leaves_nothing_and_the_next_one_works():
-    """Ctrl-C while the stack starts: one message, no process; the next `make up` succeeds, and `make down` tidies."""
+def test_service_that_fails_is_told_while_the_others_still_start(tmp_path):
+    """One failure ends the waiting for all; it alone is called a failure, with its own words."""
+    config = tmp_path / "people.yaml"
+    config.write_text("personas: 1\n")
+    with own_stack() as stack:
+        answer = stack.run("up", IDP_CONFIG=str(config))
+        assert answer.returncode == 1
+        assert "The service mock-idp stopped" in answer.stderr
+        assert [line.split()[1] for line in answer.stdout.splitlines() if line.startswith("FAIL")] == ["mock-idp"]
+        assert "localstack" not in answer.stdout
+        assert stack.processes() == []
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGTERM, signal.SIGINT, signal.SIGTERM)])
+def test_interrupted_up_leaves_nothing_and_the_next_one_works(signals):
+    """Signals while the stack starts: one message, no process; the next `make up` succeeds, and `make down` tidies."""
     with own_stack() as stack:
         process = subprocess.Popen(
             [ROOT / "testbed/launch", "up"],
@@ -178,16 +192,21 @@ def test_interrupted_up_leaves_nothing_and_the_next_one_works():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # In the background, as in `nohup make test &`, the shell has these tests ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- the tests have one thread
         )
         for line in process.stdout:
             if "Processes started" in line:
-                process.send_signal(signal.SIGINT)
                 break
+        for number in signals:
+            process.send_signal(number)
         _, errors = process.communicate()
         assert process.returncode == 130
+        assert errors.strip().count("\n") == 0
         assert "interrupted" in errors
-        assert "Traceback" not in errors
         assert stack.processes() == []
+        if len(signals) > 1:
+            return
 
         stack.up()
         started = stack.processes()

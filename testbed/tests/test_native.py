@@ -1,7 +1,10 @@
 """The native supervisor, with programs of one line in place of the real ones."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -10,6 +13,7 @@ import pytest
 from testbed.errors import StackError
 from testbed.native import NativeStack, Program
 from testbed.ports import free_ports
+from testbed.progress import DroppedError
 from testbed.settings import Settings
 
 SERVES = "import http.server,sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), type('H', (http.server.BaseHTTPRequestHandler,), {'do_GET': lambda self: (self.send_response(200), self.end_headers())})).serve_forever()"  # noqa: E501 -- a program of one line
@@ -26,6 +30,7 @@ class SmallStack(NativeStack):
         self._settings = settings
         self._folder = folder
         self._conf = folder / "supervisord.conf"
+        self._logged = {}
         self.programs = {
             "small": Program(
                 name="small",
@@ -61,6 +66,15 @@ def left_behind(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def until(true: Callable[[], bool]) -> None:
+    """Look until something is so; pytest's own timeout, or its reader's, ends what never is."""
+    for _ in range(600):
+        if true():
+            return
+        threading.Event().wait(0.05)
+    pytest.fail("it never came to be")
+
+
 def test_stack_is_up_to_date_once_started(stack_of):
     """What was started from the present settings needs no second start."""
     stack = stack_of(SERVES)
@@ -93,6 +107,51 @@ def test_service_that_dies_is_named_with_its_last_lines(stack_of):
     assert "small" in died.value.sentence
     assert "no key in the lock" in died.value.detail
     assert "make logs S=small" in died.value.mend
+
+
+def test_service_that_dies_is_told_by_what_it_said_this_time(stack_of, tmp_path):
+    """Of a log that goes back to earlier runs, only the lines of this one are quoted."""
+    stack = stack_of("raise SystemExit('no key in the lock')")
+    (tmp_path / "logs").mkdir()
+    stack.log_file("small").write_text("a line of yesterday\n")
+    stack.start()
+    with pytest.raises(StackError) as died:
+        stack.wait_healthy("small")
+    assert died.value.detail == "no key in the lock"
+
+
+def test_service_that_dies_in_its_first_second_is_started_again(stack_of, tmp_path):
+    """A program that fails at first and then does not is up in the end, by itself."""
+    tried = tmp_path / "tried"
+    fails_once = f"import pathlib; p = pathlib.Path({str(tried)!r}); p.exists() or (p.touch(), exit(1)); {SERVES}"
+    stack = stack_of(fails_once)
+    stack.start()
+    with pytest.raises(StackError, match="service_died"):
+        stack.wait_healthy("small")
+    until(lambda: stack.states()["small"] == "RUNNING")
+    assert stack.wait_healthy("small") == ""
+
+
+def test_killed_service_is_started_again(stack_of):
+    """Whoever ends a service, and however politely, it comes back."""
+    stack = stack_of(SERVES)
+    stack.start()
+    stack.wait_healthy("small")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        until(lambda: stack.states()["small"] == "RUNNING")
+        before = stack.pids()["small"]
+        os.kill(before, number)
+        until(lambda before=before: stack.pids().get("small", before) != before)
+
+
+def test_waiting_for_a_service_ends_when_another_one_failed(stack_of):
+    """Nobody waits for the rest of a stack that cannot come up."""
+    stack = stack_of("import time; time.sleep(60)")
+    stack.start()
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(DroppedError):
+        stack.wait_healthy("small", given_up)
 
 
 def test_orphans_of_a_killed_supervisor_are_ended_by_the_next_start(stack_of, tmp_path):
