@@ -9,9 +9,9 @@ import webbrowser
 from collections.abc import Callable
 
 from testbed import doctor, lifecycle, suites
-from testbed.errors import StackError
+from testbed.errors import StackError, disk_trouble
 from testbed.progress import Progress, progress_for
-from testbed.settings import Settings
+from testbed.settings import ROOT, Settings, misspelt_settings
 from testbed.smoke import mint_token
 
 
@@ -20,11 +20,17 @@ def main() -> int:
     arguments = _parser().parse_args()
     progress = progress_for(sys.stdout, dict(os.environ))
     try:
+        for word in misspelt_settings(dict(os.environ), ROOT / ".env"):
+            print(f"note: {word}", file=sys.stderr)
         run: Callable[[argparse.Namespace, Settings, Progress], int] = arguments.run
         return run(arguments, Settings.from_environment(), progress)
     except StackError as error:
         progress.close()
         print(f"\nerror: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        progress.close()
+        print(f"\nerror: {disk_trouble(error)}", file=sys.stderr)
         return 1
     finally:
         progress.close()
@@ -47,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "health, URLs, versions, mode and key ids")
     command("doctor", _doctor, "look for what could keep the stack from starting")
     command("open", _open, "open the page in the browser")
+    command("console", _console, "open the issuer's console in the browser")
     command("trace", _trace, "open the newest trace of a failed browser test")
     token = command("token", _token, "print one access token")
     token.add_argument("persona", help="login or short name: alice")
@@ -92,6 +99,7 @@ def _status(_: argparse.Namespace, settings: Settings, progress: Progress) -> in
     for title, value in {
         "API": found["api_url"],
         "issuer": found["issuer"],
+        "console": found["console_url"],
         "keys of the issuer": ", ".join(found["key_ids"]["issuer"]) or "none",
         "keys of the function": ", ".join(found["key_ids"]["function"]) or "none",
         "versions": ", ".join(f"{name} {version or '-'}" for name, version in found["versions"].items()),
@@ -111,8 +119,16 @@ def _doctor(_: argparse.Namespace, settings: Settings, progress: Progress) -> in
 
 
 def _open(_: argparse.Namespace, settings: Settings, progress: Progress) -> int:
-    if not webbrowser.open(settings.frontend_url):
-        progress.say(f"No browser could be opened here; the page is at {settings.frontend_url}")
+    return _browse("the page", settings.frontend_url, progress)
+
+
+def _console(_: argparse.Namespace, settings: Settings, progress: Progress) -> int:
+    return _browse("the console", settings.console_url, progress)
+
+
+def _browse(what: str, url: str, progress: Progress) -> int:
+    if not webbrowser.open(url):
+        progress.say(f"No browser could be opened here; {what} is at {url}")
     return 0
 
 

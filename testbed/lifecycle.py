@@ -14,7 +14,7 @@ from testbed.deployment import Deployment
 from testbed.errors import StackError
 from testbed.http import fetch
 from testbed.progress import Progress
-from testbed.settings import ROOT, Mode, Settings, bad_setting
+from testbed.settings import DEFAULT_STACK, ROOT, Mode, Settings, bad_setting
 from testbed.setup import Setup
 from testbed.signals import hold, undisturbed
 from testbed.smoke import smoke_test
@@ -164,17 +164,28 @@ def check_ports(settings: Settings) -> None:
     """Make sure that nobody else listens where the stack is to listen.
 
     Raises:
-        StackError: `port_taken`, with who has it where that can be seen, and the variable that moves the service.
+        StackError: `port_taken`, with who has them where that can be seen, and the one line that moves the stack.
     """
-    from testbed.ports import port_holder, port_is_free  # noqa: PLC0415 -- only on the way from nothing to running
+    from testbed.ports import free_ports_above, port_holder, port_is_free  # noqa: PLC0415 -- only before a start
 
-    for name, port in settings.ports.items():
-        if not port_is_free(settings.bind, port):
-            raise StackError(
-                code="port_taken",
-                sentence=f"Port {port} ({name}) is taken by {port_holder(port)}.",
-                mend=f"stop that program, or move ours: make up {name}={port + 1}",
-            )
+    taken = {name: port for name, port in settings.ports.items() if not port_is_free(settings.bind, port)}
+    if not taken:
+        return
+    if "IDP_PORT" in taken:  # unless it is named, it goes wherever the issuer goes
+        taken |= {"IDP_TLS_PORT": settings.idp_tls_port}
+    moved = free_ports_above(taken, settings.bind, avoid=set(settings.ports.values()))
+    stack = {} if settings.stack == DEFAULT_STACK else {"STACK": settings.stack}
+    words = " ".join(f"{name}={value}" for name, value in (stack | moved).items())
+    said = [
+        f"Port {port} ({name}) is taken by {port_holder(port)}."
+        for name, port in taken.items()
+        if not port_is_free(settings.bind, port)
+    ]
+    raise StackError(
+        code="port_taken",
+        sentence=" ".join(said),
+        mend=f"stop that, or move ours: make up {words}",
+    )
 
 
 def down(settings: Settings, progress: Progress) -> None:
@@ -200,8 +211,9 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
     """How everything is: mode, services, URLs, versions, key ids.
 
     Returns:
-        `{"mode", "supervised", "healthy", "services": {name: {"state", "url", "healthy"}}, "page_url", "issuer",
-        "api_url", "deployment", "deployment_reason", "lost", "key_ids": {"issuer", "function"}, "versions"}`
+        `{"mode", "supervised", "healthy", "services": {name: {"state", "pid", "url", "healthy"}}, "page_url",
+        "issuer", "console_url", "api_url", "deployment", "deployment_reason", "lost",
+        "key_ids": {"issuer", "function"}, "versions"}`
     """
     urls = {
         "frontend": settings.frontend_url,
@@ -214,11 +226,22 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
         "localstack": fetch(settings.cloud_url + "/_localstack/info", timeout_s=2),
     }
     mode, states, deployment = _inside(settings, progress)
+    pids = native_stack(settings, progress).pids() if mode == "native" else {}
     services = {
-        name: {"state": states.get(name, "stopped"), "url": url, "healthy": health[name].status == 200}
+        name: {
+            "state": states.get(name, "stopped"),
+            "pid": pids.get(name),
+            "url": url,
+            "healthy": health[name].status == 200,
+        }
         for name, url in urls.items()
     }
-    services["deployer"] = {"state": states.get("deployer", "stopped"), "url": None, "healthy": False}
+    services["deployer"] = {
+        "state": states.get("deployer", "stopped"),
+        "pid": pids.get("deployer"),
+        "url": None,
+        "healthy": False,
+    }
     keys = fetch(settings.issuer + "/v1/keys").json()
     cloud = health["localstack"].json()
     # What a deployer wrote that is gone by now, or on a LocalStack that is, says nothing of today.
@@ -237,6 +260,7 @@ def status(settings: Settings, progress: Progress) -> dict[str, Any]:
         "services": services,
         "page_url": settings.frontend_url,
         "issuer": settings.issuer,
+        "console_url": settings.console_url,
         "api_url": settings.api_url,
         "deployment": deployment.state if deployment else None,
         "deployment_reason": deployment.reason if deployment else "",
@@ -305,9 +329,11 @@ def summary(settings: Settings, seconds: float) -> str:
         f"\nUp in {seconds:.1f} s.\n\n"
         f"  Page     {settings.frontend_url}{sign_in}\n"
         f"  Issuer   {settings.issuer}\n"
+        f"  Console  {settings.console_url}   tokens, faults, keys and what clients sent\n"
         f"  Cloud    {settings.cloud_url}\n"
         f"  API      {settings.api_url}\n\n"
-        f"  make open shows the page, make status how it is, make test proves it, make down stops it."
+        f"  make open shows the page, make console the console, make status how all is.\n"
+        f"  make test proves it, make down stops it."
     )
 
 

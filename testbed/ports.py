@@ -43,6 +43,16 @@ def port_is_free(bind: str, port: int) -> bool:
     return True
 
 
+def free_ports_above(ports: dict[str, int], bind: str, *, avoid: set[int]) -> dict[str, int]:
+    """For each variable the next port that is free, and no other's."""
+    found: dict[str, int] = {}
+    for name, port in ports.items():
+        candidates = range(port + 1, 65536)
+        used = avoid | set(found.values())
+        found[name] = next(each for each in candidates if each not in used and port_is_free(bind, each))
+    return found
+
+
 def free_ports() -> dict[str, str]:
     """A stack's port variables, each naming a port of the loopback interface that nobody listens on just now."""
     with contextlib.ExitStack() as sockets:

@@ -1,15 +1,21 @@
 """The testbed's settings: environment variables, then `.env`, then the defaults listed in `.env.example`."""
 
+import difflib
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, cast
+from urllib.parse import urlsplit
 
 from testbed.errors import StackError
 
 ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_STACK = "gatehouse"
 Mode = Literal["native", "compose"]
+# What the Makefile takes beside settings.
+MAKE_VARIABLES = ("ARGS", "U", "S", "FAULT", "OWN", "JSON", "BASE_URL")
 PORTS = ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT", "LOCALSTACK_PORT")
 REACHED_AS_LOCALHOST = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 -- recognised, not bound
 # Where https is, seen from the issuer's http port: 9443 beside 9400.
@@ -50,6 +56,83 @@ def bad_setting(name: str, value: str, wanted: str) -> StackError:
         sentence=f"{name}={value!r} is not {wanted}.",
         mend=f"set {name} in the environment or in .env; .env.example shows every setting",
     )
+
+
+def misspelt_settings(environment: dict[str, str], dotenv: Path) -> list[str]:
+    """A sentence for each name that looks like a setting and is none, with the nearest that is.
+
+    In .env and on make's command line (MAKEFLAGS), whatever begins as settings do is looked at; in the environment,
+    which holds many others' names, only what is a letter or two away from a setting.
+    """
+    example = (ROOT / ".env.example").read_text()
+    known = re.findall(r"^([A-Z]\w*)=", example, re.MULTILINE)
+    words = {*known, *MAKE_VARIABLES}
+    prefixes = {name.split("_")[0] + "_" for name in known if "_" in name}
+    _, _, flags = environment.get("MAKEFLAGS", "").partition("-- ")
+    typed = dict.fromkeys(re.findall(r"(?:^|(?<!\\)\s)([A-Za-z_]\w*)=", flags), "make's command line")
+    found = []
+    for name, where in (dict.fromkeys(read_dotenv(dotenv), ".env") | typed).items():
+        close = difflib.get_close_matches(name.upper(), words, 1, 0.75)
+        if name not in words and (close or name.startswith(tuple(prefixes))):
+            found.append(_misspelt(name, where, close))
+    for name in sorted(set(environment) - words - set(typed)):
+        close = difflib.get_close_matches(name, known, 1, 0.9) if "_" in name else []
+        if close:
+            found.append(_misspelt(name, "the environment", close))
+    return found
+
+
+def _misspelt(name: str, where: str, close: list[str]) -> str:
+    nearest = f"; {close[0]} is" if close else "; .env.example shows all there are"
+    return f"{name} in {where} is no setting{nearest}."
+
+
+def _check_values(values: dict[str, str]) -> None:
+    """Refuse before anything starts what a service would refuse when it does.
+
+    Raises:
+        StackError: `bad_setting`.
+    """
+    url = _is_url, "an http or https URL without query or fragment"
+    origin = _is_origin, "an origin, such as https://app.example, without a path"
+    network = _is_network, "a network, such as 10.0.0.0/8"
+    urls = ("FRONTEND_URL", "IDP_PUBLIC_URL", "IDP_TLS_PUBLIC_URL", "OKTA_ISSUER", "DEPLOYER_KEYS_URL")
+    for name, (fits, wanted) in {
+        **dict.fromkeys(urls, url),
+        **dict.fromkeys(("ALLOWED_ORIGINS", "EXTRA_CORS_ALLOWED_ORIGINS"), origin),
+        "IDP_CONTROL_NETWORKS": network,
+    }.items():
+        for part in filter(None, re.split(r"[\s,]+", values.get(name) or "")):
+            if not fits(part):
+                raise bad_setting(name, part, wanted)
+    level = values.get("IDP_LOG_LEVEL") or "WARNING"
+    if level.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        raise bad_setting("IDP_LOG_LEVEL", level, "DEBUG, INFO, WARNING or ERROR")
+    if values.get("OKTA_SCOPES") and "openid" not in values["OKTA_SCOPES"].split():
+        raise bad_setting("OKTA_SCOPES", values["OKTA_SCOPES"], "a list of scopes with openid in it")
+    if len(values.get("OKTA_CLIENT_ID", "").split()) > 1:
+        raise bad_setting("OKTA_CLIENT_ID", values["OKTA_CLIENT_ID"], "one word")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        return False
+    return bool(usable) and not parts.query and not parts.fragment
+
+
+def _is_origin(text: str) -> bool:
+    return bool(re.fullmatch(r"https?://[^/*\s,]+", text))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _port(values: dict[str, str], name: str, default: int) -> int:
@@ -145,7 +228,7 @@ class Settings:
         mode = values.get("MODE") or None
         if mode not in {None, "native", "compose"}:
             raise bad_setting("MODE", str(mode), "native or compose")
-        stack = values.get("STACK") or "gatehouse"
+        stack = values.get("STACK") or DEFAULT_STACK
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", stack):
             raise bad_setting("STACK", stack, "a short name of a-z, 0-9, _ and -")
         engine = values.get("WIDGET_ENGINE") or "identity"
@@ -160,6 +243,7 @@ class Settings:
         for name in (part.strip() for part in (values.get("ALLOWED_HOSTS") or "").split(",")):
             if name and not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+", name):
                 raise bad_setting("ALLOWED_HOSTS", name, "a host name, such as app.test or *.app.test, without a port")
+        _check_values(values)
         timeout = values.get("START_TIMEOUT_S") or "120"
         if not re.fullmatch(r"\d+(\.\d+)?", timeout):
             raise bad_setting("START_TIMEOUT_S", timeout, "a number of seconds")
@@ -216,6 +300,11 @@ class Settings:
     def api_url(self) -> str:
         """Where the page posts messages; the API's id is fixed by a tag in the template."""
         return f"{self.cloud_url}/_aws/execute-api/gatehouse/Prod/api/messages"
+
+    @property
+    def console_url(self) -> str:
+        """The mock issuer's console."""
+        return self.idp_url + "/"
 
     @property
     def ports(self) -> dict[str, int]:

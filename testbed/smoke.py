@@ -40,12 +40,19 @@ def mint_token(settings: Settings, persona: str | None, fault: str | None) -> st
     """An access token for a persona (login or short name; else the first), broken on purpose where a fault is named.
 
     Raises:
-        StackError: the issuer does not answer or refuses (`no_token`).
+        StackError: the issuer does not answer or refuses (`no_token`), or knows no such fault (`unknown_fault`).
     """
     wanted = {"persona": persona, "client_id": settings.client_id, "fault": fault}
     body = {name: value for name, value in wanted.items() if value is not None}
     answer = fetch(settings.idp_url + "/mock/tokens", body=body)
     document = answer.json()
+    if isinstance(document, dict) and document.get("error") in {"unknown_fault", "not_a_token_fault"}:
+        raise StackError(
+            code="unknown_fault",
+            sentence=f"There is no fault {fault!r} that a token can have. These there are:",
+            detail="\n".join(_token_faults(settings)),
+            mend="make token FAULT=expired, say",
+        )
     if answer.status != 200:
         said = document.get("error_description") if isinstance(document, dict) else answer.body.decode(errors="replace")
         raise StackError(
@@ -55,6 +62,13 @@ def mint_token(settings: Settings, persona: str | None, fault: str | None) -> st
         )
     token: str = document["access_token"]
     return token
+
+
+def _token_faults(settings: Settings) -> list[str]:
+    """A line for each way in which a token can be broken."""
+    document = fetch(settings.idp_url + "/mock/faults").json()
+    catalogue = document.get("catalogue", []) if isinstance(document, dict) else []
+    return [f"{each['name']:<20} {each['summary']}" for each in catalogue if each["group"] == "token"]
 
 
 def _expect(what: str, answer: Answer, status: int) -> Answer:

@@ -5,6 +5,7 @@ One stack serves all the tests that only look at it; those that break things bri
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from testbed.settings import ROOT
-from testbed.tests.stacks import Stack, own_stack, post
+from testbed.tests.stacks import Stack, checkout, own_stack, post
 
 pytestmark = pytest.mark.xdist_group("lifecycle")
 
@@ -154,6 +155,81 @@ def test_token_says_why_there_is_none_for_a_stranger(stack):
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert "[no_token]" in answer.stderr
+
+
+def test_unknown_fault_is_answered_with_all_there_are(stack):
+    """Whoever mistypes a fault sees those that a token can have, one a line."""
+    answer = stack.run("token", "alice", "--fault", "expird")
+    assert answer.returncode == 1
+    assert "[unknown_fault]" in answer.stderr
+    listed = [line.split()[1] for line in answer.stderr.splitlines() if line.startswith("  | ")]
+    assert {"expired", "alg_none", "oversized"} <= set(listed)
+
+
+def test_console_is_named_by_up_and_status(stack):
+    """The console is the issuer's origin; both say so."""
+    console = f"http://localhost:{stack.idp}/"
+    assert console in stack.run("up").stdout.split()
+    assert console in stack.run("status").stdout.split()
+    assert stack.status()["console_url"] == console
+
+
+def test_ports_that_are_taken_are_moved_by_one_line_that_keeps_the_stack():
+    """The advice names a free port for each and the stack; following it works."""
+    with own_stack() as stack, socket.socket() as page, socket.socket() as issuer:
+        for holder, port in ((page, stack.frontend), (issuer, stack.idp)):
+            holder.bind(("127.0.0.1", port))
+            holder.listen()
+        answer = stack.run("up")
+        assert answer.stderr.count("is taken by") == 2
+        advice = dict(word.split("=") for word in answer.stderr.rsplit("make up ", 1)[1].split())
+        assert advice.pop("STACK") == stack.name
+        assert set(advice) == {"FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT"}
+        for port in advice.values():
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", int(port)))
+
+
+def test_file_where_the_folder_belongs_is_told(tmp_path):
+    """A file in the place of .gatehouse is a sentence with a way out, not a traceback."""
+    root = checkout(tmp_path)
+    shutil.rmtree(root / ".gatehouse")
+    (root / ".gatehouse").write_text("")
+    answer = Stack(root).run("up")
+    assert answer.returncode == 1
+    assert "[disk]" in answer.stderr
+    assert ".gatehouse" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_misspelt_setting_is_named_beside_the_answer(stack):
+    """What was typed on make's command line and is no setting is told, and nothing else changes."""
+    answer = subprocess.run(
+        ["make", "status", "WIDGET_ENGIN=classic"],
+        cwd=ROOT,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0
+    assert "note: WIDGET_ENGIN in make's command line is no setting; WIDGET_ENGINE is." in answer.stderr
+
+
+def test_following_the_logs_ends_quietly(stack):
+    """Ctrl-C is how it ends: nothing is said, and that is no failure."""
+    process = subprocess.Popen(
+        [ROOT / "testbed/launch", "logs", "frontend"],
+        env=stack.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 -- the tests have one thread
+    )
+    assert "The page is at" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_port_that_is_taken_is_named_with_its_holder():

@@ -1,11 +1,13 @@
 """The testbed's settings."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from testbed.errors import StackError
-from testbed.settings import Settings, read_dotenv
+from testbed.errors import StackError, disk_trouble
+from testbed.settings import Settings, misspelt_settings, read_dotenv
 
 
 def settings(tmp_path: Path, **environment: str) -> Settings:
@@ -103,3 +105,54 @@ def test_real_okta_org_is_not_taken_for_the_mock(tmp_path):
     """With another issuer no token is minted for the smoke test."""
     assert not settings(tmp_path, OKTA_ISSUER="https://example.okta.com/oauth2/default").uses_mock_issuer
     assert settings(tmp_path).uses_mock_issuer
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FRONTEND_URL", "app.test"),
+        ("IDP_PUBLIC_URL", "http://id.test?x=1"),
+        ("IDP_TLS_PUBLIC_URL", "https://[::1"),
+        ("OKTA_ISSUER", "example.okta.com/oauth2/default"),
+        ("ALLOWED_ORIGINS", "http://localhost:8080/"),
+        ("EXTRA_CORS_ALLOWED_ORIGINS", "*"),
+        ("IDP_CONTROL_NETWORKS", "10.0.0.0/33"),
+        ("IDP_LOG_LEVEL", "LOUD"),
+        ("OKTA_SCOPES", "profile email"),
+        ("OKTA_CLIENT_ID", "two words"),
+    ],
+)
+def test_what_a_service_would_refuse_is_refused_before_it_starts(tmp_path, name, value):
+    """A value that no service can use is told with its variable, before anything runs."""
+    with pytest.raises(StackError) as refused:
+        Settings.from_environment({name: value}, tmp_path / ".env")
+    assert refused.value.code == "bad_setting"
+    assert refused.value.sentence.startswith(f"{name}=")
+
+
+def test_misspelt_settings_are_told_with_the_nearest_right_one(tmp_path):
+    """In .env, on make's command line and in the environment; what belongs to others is left alone."""
+    (tmp_path / ".env").write_text("WIDGET_ENGIN=classic\nCOMPOSE_PROJECT_NAME=x\nOKTA_DOMAINE=y\nSTACK=z\n")
+    flags = r"s -- ARGS=-k\ FRONTEND_PROT=1 FRONTEND_PROT=8081 U=bob"
+    environment = {
+        "MAKEFLAGS": flags,
+        "IDP_CONTROL_NETWORK": "10.0.0.0/8",
+        "MODEL": "x",
+        "OKTA_TOKEN": "y",
+        "LANG": "C",
+    }
+    found = misspelt_settings(environment, tmp_path / ".env")
+    assert found == [
+        "WIDGET_ENGIN in .env is no setting; WIDGET_ENGINE is.",
+        "OKTA_DOMAINE in .env is no setting; .env.example shows all there are.",
+        "FRONTEND_PROT in make's command line is no setting; FRONTEND_PORT is.",
+        "IDP_CONTROL_NETWORK in the environment is no setting; IDP_CONTROL_NETWORKS is.",
+    ]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOTDIR])
+def test_trouble_with_the_disk_is_a_sentence_with_a_way_out(number):
+    """A full or read-only disk is told with the file and what to do."""
+    told = str(disk_trouble(OSError(number, os.strerror(number), "/x/.gatehouse/lock")))
+    assert told.startswith(f"/x/.gatehouse/lock: {os.strerror(number)}.  [disk]")
+    assert "doctor looks" not in told
