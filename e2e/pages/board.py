@@ -20,6 +20,7 @@ class Board:
         self.sign_out_button = page.get_by_role("button", name="Sign out")
         self.person = page.get_by_role("group", name="Your sign-in")
         self.problem = self.region.get_by_role("alert")
+        self.sign_in_again_button = self.problem.get_by_role("button", name="Sign in again")
         self.status = self.region.get_by_role("status")
         self.token = page.get_by_role("region", name="Your token")
         self.engine = page.get_by_role("navigation", name="Engine of the sign-in widget").locator("[aria-current]")

@@ -6,6 +6,12 @@ import { clearProblem, part, showExchange, showMessages, showPerson, showProblem
 
 const MESSAGE_LIMIT_BYTES = 4096;
 const REFRESH_MS = 5_000;
+const EMPTY = {
+  signedOut: "Sign in to read the messages.",
+  asked: "Getting the messages …",
+  unread: "The messages could not be read.",
+  none: "No messages yet. Write the first one.",
+};
 
 class Page {
   #config;
@@ -15,6 +21,8 @@ class Page {
   #next = null;
   #draft = { text: null, id: null };
   #canSignIn = false;
+  /** Whether the API refused a token, and has taken none since: until then nothing is done without being asked. */
+  #isInDoubt = false;
   #turn = Promise.resolve();
   #waiting = 0;
   #turns = 0;
@@ -81,6 +89,7 @@ class Page {
 
   async #openGate() {
     showPerson(null);
+    part("empty").textContent = EMPTY.signedOut;
     clearProblem(part("gate-problem"));
     gateStatus("Asking the issuer …");
     try {
@@ -125,25 +134,45 @@ class Page {
     clearProblem(part("gate-problem"));
     clearProblem(part("board-problem"));
     part("refresh").hidden = false;
-    part("empty").textContent = "No messages yet. Write the first one.";
+    part("empty").textContent = EMPTY.asked;
     await this.#refresh();
+    if (part("empty").textContent === EMPTY.asked) part("empty").textContent = EMPTY.unread;
   }
 
-  #tellThatItEnded() {
+  #tellThatItEnded(action = signInAction()) {
     const text = "The issuer did not renew your token. Sign in again; your text stays.";
-    showProblem(part("board-problem"), { title: "Your sign-in has ended", text, action: signInAction() });
+    showProblem(part("board-problem"), { title: "Your sign-in has ended", text, action });
   }
 
+  /**
+   * Show the gate to a person whose sign-in has ended; what they were writing stays. The issuer may sign them in again
+   * unasked, so a sign-in that is no good either is followed by a button in place of the gate.
+   */
   #sendBackAtTheEnd() {
+    if (this.#isInDoubt) {
+      this.#leave();
+      showPerson(null);
+      this.#tellThatItEnded(this.#signInAgainAction());
+      return;
+    }
+    this.#isInDoubt = true;
     this.#tellThatItEnded();
-    return this.#sendBackToGate();
+    this.#leave();
+    this.#openGate();
   }
 
-  /** Show the gate to a person whose sign-in has ended; what they were writing stays. */
-  async #sendBackToGate() {
+  #leave() {
     this.#session.forget();
     part("refresh").hidden = true;
-    await this.#openGate();
+  }
+
+  #signInAgainAction() {
+    const run = () => {
+      this.#leave();
+      clearProblem(part("board-problem"));
+      this.#openGate();
+    };
+    return { label: "Sign in again", run };
   }
 
   async #token() {
@@ -217,7 +246,7 @@ class Page {
 
   /** Look for other people's messages now and then, while somebody is looking and nothing else goes on. */
   async #refreshQuietly() {
-    if (document.hidden || part("person").hidden || this.#waiting) return;
+    if (document.hidden || part("person").hidden || this.#waiting || this.#isInDoubt) return;
     const turns = this.#turns;
     try {
       const { token, hasEnded } = await this.#token();
@@ -226,8 +255,29 @@ class Page {
       const answer = await this.#messages.list(token, { quietly: true });
       // What was posted or deleted meanwhile is not in this answer.
       if (turns === this.#turns) this.#show(answer);
-    } catch {
-      // The next one may do better; a person who wants to know presses Refresh.
+    } catch (error) {
+      // Of anything else the next one may do better; a person who wants to know presses Refresh.
+      if (isTokenRefused(error)) this.#refresh();
+    }
+  }
+
+  /** Do one thing with the API in the person's name. A token that it refuses is renewed, but not one after another. */
+  async #inTheirName(work) {
+    const { token, hasEnded } = await this.#token();
+    if (hasEnded) {
+      this.#sendBackAtTheEnd();
+      return;
+    }
+    try {
+      await work(token);
+    } catch (error) {
+      if (!token || !isTokenRefused(error) || this.#isInDoubt) throw error;
+      this.#isInDoubt = true;
+      const renewed = await this.#session.renew();
+      if (renewed) {
+        showPerson(this.#session.person);
+        await work(renewed);
+      } else this.#sendBackAtTheEnd();
     }
   }
 
@@ -244,9 +294,7 @@ class Page {
     this.#turn = this.#turn.then(async () => {
       status(doing);
       try {
-        const { token, hasEnded } = await this.#token();
-        if (hasEnded) this.#sendBackAtTheEnd();
-        else await work(token);
+        await this.#inTheirName(work);
         clearStatusIf(doing);
       } catch (error) {
         status("");
@@ -263,11 +311,12 @@ class Page {
     const tryAgain = { label: "Try again", run: again };
     const place = part("board-problem");
     const isSignedIn = !part("person").hidden;
-    if (error instanceof Refusal && error.status === 401 && isSignedIn) {
-      const text = `${verdictOf(error)} Your text stays.`;
-      showProblem(place, { title: "The API no longer accepts your token", text, action: signInAction() });
-      this.#sendBackToGate();
-    } else if (error instanceof Refusal && error.status === 401) {
+    if (isTokenRefused(error) && isSignedIn) {
+      const text =
+        `${verdictOf(error)} It is newly issued; if signing in again does not help, the API expects another issuer, ` +
+        "audience or client than this page's. Your text stays.";
+      showProblem(place, { title: "The API refuses your token", text, action: this.#signInAgainAction() });
+    } else if (isTokenRefused(error)) {
       const action = this.#canSignIn ? signInAction() : undefined;
       const text = `${verdictOf(error)} Sign in, then post it again; your text stays.`;
       showProblem(place, { title: "The API refused this message", text, action });
@@ -296,7 +345,10 @@ class Page {
     this.#render();
   }
 
+  /** Show the messages that the API has given, which it does for a good token only. */
   #render() {
+    this.#isInDoubt = false;
+    part("empty").textContent = EMPTY.none;
     part("earlier").hidden = !this.#next;
     showMessages(this.#shown, this.#session.person.subject, (message) => this.#delete(message));
   }
@@ -313,6 +365,10 @@ function signInAction() {
     label: "Sign in",
     run: () => (document.querySelector("#widget-container input:not([type=hidden])") ?? part("gate-title")).focus(),
   };
+}
+
+function isTokenRefused(error) {
+  return error instanceof Refusal && error.status === 401;
 }
 
 function verdictOf({ status, code, message }) {

@@ -144,6 +144,20 @@ export class Session {
     return this.#client.getOrRenewAccessToken();
   }
 
+  /**
+   * Have the access token renewed, however long it is still valid.
+   * @returns {Promise<string | null>} null when the issuer does not renew it
+   */
+  async renew() {
+    try {
+      const { accessToken } = await this.#client.tokenManager.renew("accessToken");
+      return accessToken;
+    } catch (error) {
+      console.error(error);
+      return null;
+    }
+  }
+
   /** Whether a sign-in is kept, be its tokens still valid or not. */
   get isKept() {
     const { accessToken, refreshToken } = this.#client?.tokenManager.getTokensSync() ?? {};
