@@ -1,6 +1,6 @@
 // The page's one flow: load the configuration, find out who is signed in, and let them read and post.
 
-import { Messages, NoAnswer, Refusal } from "./messages.js";
+import { Messages, NoAnswer, Refusal, StrangeAnswer } from "./messages.js";
 import { chooseEngine, Session, SignInProblem } from "./session.js";
 import { clearProblem, part, showExchange, showMessages, showPerson, showProblem } from "./view.js";
 
@@ -31,7 +31,7 @@ class Page {
     this.#config = config;
     const engine = chooseEngine(config.engine);
     this.#session = new Session(config, engine, new URL(document.body.dataset.widget, location.href).href);
-    this.#messages = new Messages(config.apiUrl, showExchange);
+    this.#messages = new Messages(config.apiUrl, showExchange, (refusal) => this.#tellThatItWaits(refusal));
     part("about-issuer").textContent = config.issuer;
     part("about-api").textContent = config.apiUrl;
     for (const link of document.querySelectorAll("[data-engine]")) {
@@ -307,6 +307,12 @@ class Page {
     return this.#turn;
   }
 
+  #tellThatItWaits(refusal) {
+    const isWriting = part("message").value.trim() !== "";
+    const text = `The API is not ready and is asked again.${isWriting ? " Your text stays." : ""} ${verdictOf(refusal)}`;
+    status(text, { isWaiting: true });
+  }
+
   #explain(error, again) {
     const tryAgain = { label: "Try again", run: again };
     const place = part("board-problem");
@@ -323,6 +329,11 @@ class Page {
     } else if (error instanceof Refusal) {
       const action = error.status >= 500 ? tryAgain : undefined;
       showProblem(place, { title: "The API refused", text: `${verdictOf(error)} Your text stays.`, action });
+    } else if (error instanceof StrangeAnswer) {
+      const text =
+        `${this.#config.apiUrl} answered ${error.status}, but not with the API's JSON. Nothing is known to be stored, and your text stays. ` +
+        "Trying again is safe: a message is stored only once.";
+      showProblem(place, { title: "Something else answered in place of the API", text, action: tryAgain });
     } else if (error instanceof NoAnswer) {
       const text =
         `${error.message} See that ${this.#config.apiUrl} runs and allows the origin ${location.origin}. ` +
@@ -399,8 +410,11 @@ function setOff(button, off) {
   else button.removeAttribute("aria-disabled");
 }
 
-function status(text) {
-  part("status").textContent = text;
+function status(text, { isWaiting = false } = {}) {
+  const place = part("status");
+  place.classList.toggle("notice", isWaiting);
+  // The same text again would be read aloud again.
+  if (place.textContent !== text) place.textContent = text;
 }
 
 function clearStatusIf(text) {

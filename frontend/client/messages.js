@@ -4,14 +4,25 @@
 
 const TIMEOUT_MS = 30_000; // API Gateway's own limit is 29 s
 const PAUSE_MS = 400;
+const PATIENCE_MS = 30_000; // a cloud that starts anew is there again within seconds
 const WORTH_REPEATING = new Set([502, 503, 504]);
 
 /** The API answered, and refused. `code` and `message` are its own `error` and `error_description`. */
 export class Refusal extends Error {
-  constructor(status, code, description) {
+  constructor(response, code, description) {
     super(description);
-    this.status = status;
+    this.status = response.status;
     this.code = code;
+    this.retryAfterMs = retryAfterMs(response);
+  }
+}
+
+/** Something answered, whatever its status, but nothing that the API ever says. */
+export class StrangeAnswer extends Error {
+  constructor(response) {
+    super("The answer is not the API's JSON.");
+    this.status = response.status;
+    this.retryAfterMs = retryAfterMs(response);
   }
 }
 
@@ -22,39 +33,49 @@ export class Messages {
   /**
    * @param {string} url where the API is
    * @param {(exchange: object) => void} onExchange is told of each request that a person made, with its answer
+   * @param {(refusal: Error) => void} onWait is told each time that the API asked to be asked again later
    */
-  constructor(url, onExchange) {
+  constructor(url, onExchange, onWait) {
     this.url = url;
     this.onExchange = onExchange;
+    this.onWait = onWait;
   }
 
   /** Ask for the newest messages, or for those before `cursor`. */
   list(token, { cursor, quietly = false } = {}) {
-    return this.#sendOnceOrTwice({ fields: fieldsOf({ token, cursor }) }, quietly);
+    const request = { fields: fieldsOf({ token, cursor }) };
+    return quietly ? this.#send(request, quietly) : this.#sendUntilAnswered(request);
   }
 
   /** Post one message and get the list with it; `id` is the same whenever the same message is posted again. */
   post(token, text, id) {
-    return this.#sendOnceOrTwice({ fields: fieldsOf({ token, message: text, id }) });
+    return this.#sendUntilAnswered({ fields: fieldsOf({ token, message: text, id }) });
   }
 
   /** Delete one of the person's own messages and get the list without it. */
   delete(token, id) {
-    return this.#sendOnceOrTwice({ method: "DELETE", url: `${this.url}?${fieldsOf({ id })}`, token });
+    return this.#sendUntilAnswered({ method: "DELETE", url: `${this.url}?${fieldsOf({ id })}`, token });
   }
 
-  /** Ask once more when an answer is lost. That is harmless: the API stores a message with the same id only once. */
-  async #sendOnceOrTwice(request, quietly = false) {
-    try {
-      return await this.#send(request, quietly);
-    } catch (error) {
-      if (!(error instanceof NoAnswer || WORTH_REPEATING.has(error.status))) throw error;
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));
-      return this.#send(request, quietly);
+  /**
+   * Ask once more when an answer is lost or strange, and as often as the API asks for that by Retry-After, within
+   * limits. It is harmless: the API stores a message with the same id only once.
+   */
+  async #sendUntilAnswered(request) {
+    const began = performance.now();
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#send(request);
+      } catch (error) {
+        const pauseMs = pauseAfter(error, attempt) + PAUSE_MS * Math.random();
+        if (performance.now() - began + pauseMs > PATIENCE_MS) throw error;
+        if (isAskedAgain(error)) this.onWait(error);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
     }
   }
 
-  async #send({ method = "POST", url = this.url, fields, token }, quietly) {
+  async #send({ method = "POST", url = this.url, fields, token }, quietly = false) {
     const began = performance.now();
     const exchange = { method, url, fields: [...(fields ?? [])], token };
     try {
@@ -107,8 +128,27 @@ function contentOf(response, text) {
     content = null;
   }
   if (response.ok && Array.isArray(content?.messages)) return content;
-  if (response.ok) throw new Refusal(response.status, "unexpected_answer", "The answer is not a list of messages.");
   // API Gateway's own refusals carry `message` instead.
-  const description = content?.error_description ?? content?.message ?? "It gave no reason.";
-  throw new Refusal(response.status, content?.error ?? response.statusText, description);
+  const description = content?.error_description ?? content?.message;
+  if (response.ok || !description) throw new StrangeAnswer(response);
+  throw new Refusal(response, content.error ?? response.statusText, description);
+}
+
+function isAskedAgain(error) {
+  return error.status === 503 && error.retryAfterMs !== undefined;
+}
+
+/** How long to wait before asking again; endlessly if that is of no use. */
+function pauseAfter(error, attempt) {
+  if (isAskedAgain(error)) return error.retryAfterMs;
+  const isWorthRepeating =
+    error instanceof NoAnswer || error instanceof StrangeAnswer || WORTH_REPEATING.has(error.status);
+  return isWorthRepeating && attempt === 1 ? PAUSE_MS : Number.POSITIVE_INFINITY;
+}
+
+/** Read Retry-After: seconds or a date (RFC 9110, section 10.2.3). */
+function retryAfterMs(response) {
+  const text = response.headers.get("Retry-After") ?? "";
+  const pauseMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isNaN(pauseMs) ? undefined : Math.max(pauseMs, 0);
 }

@@ -267,7 +267,7 @@ def test_allowed_origin_may_read_every_answer(unreachable, origin):
     for event in (post("message=hi", FORM, Origin=origin), post("x", "text/plain", origin=origin)):
         headers = unreachable.event(event).headers
         assert headers["Access-Control-Allow-Origin"] == origin
-        assert headers["Access-Control-Expose-Headers"] == "WWW-Authenticate"
+        assert headers["Access-Control-Expose-Headers"] == "WWW-Authenticate, Retry-After"
         assert headers["Vary"] == "Origin"
         assert "Access-Control-Allow-Credentials" not in headers
 

@@ -24,7 +24,7 @@ def headers(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]:
         return {"Vary": "Origin"}
     return {
         "Access-Control-Allow-Origin": named,
-        "Access-Control-Expose-Headers": "WWW-Authenticate",
+        "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
         "Vary": "Origin",
     }
 
