@@ -180,7 +180,10 @@ class Settings:
         return Hosts({*HOUSE_NAMES, *self.allowed_hosts, *(_host(url) for url in urls)})
 
     def for_the_page(self) -> dict[str, object]:
-        """Everything that the page and its tests are told (`/config.json`)."""
+        """Everything that the page and its tests are told (`/config.json`); of a console only if there is one."""
+        # The testbed's own issuer has one, and people reach it at these addresses.
+        addresses = filter(None, (self.idp_public_url, self.idp_tls_public_url))
+        has_console = origin(self.okta_issuer) in map(origin, addresses)
         return {
             "issuer": self.okta_issuer,
             "clientId": self.okta_client_id,
@@ -188,4 +191,5 @@ class Settings:
             "scopes": list(self.okta_scopes),
             "apiUrl": self.api_url,
             "engine": self.widget_engine,
+            **({"consoleUrl": f"{origin(self.okta_issuer)}/"} if has_console else {}),
         }

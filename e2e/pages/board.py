@@ -24,6 +24,7 @@ class Board:
         self.status = self.region.get_by_role("status")
         self.token = page.get_by_role("region", name="Your token")
         self.engine = page.get_by_role("navigation", name="Engine of the sign-in widget").locator("[aria-current]")
+        self.console_link = page.get_by_role("contentinfo").get_by_role("link", name="faults, keys and requests")
         self.wire = page.get_by_role("region", name="On the wire")
         self.request = self.wire.get_by_label("Request")
         self.answer = self.wire.get_by_label("Answer")

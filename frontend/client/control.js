@@ -34,6 +34,10 @@ class Page {
     this.#messages = new Messages(config.apiUrl, showExchange, (refusal) => this.#tellThatItWaits(refusal));
     part("about-issuer").textContent = config.issuer;
     part("about-api").textContent = config.apiUrl;
+    if (config.consoleUrl) {
+      part("console").href = config.consoleUrl;
+      part("about-console").hidden = false;
+    }
     for (const link of document.querySelectorAll("[data-engine]")) {
       if (link.dataset.engine === engine) link.setAttribute("aria-current", "true");
     }

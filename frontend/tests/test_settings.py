@@ -61,6 +61,23 @@ def test_config_follows_the_settings(start, widget_dir):
     }
 
 
+@pytest.mark.parametrize(
+    ("public_urls", "console"),
+    [
+        ({"IDP_PUBLIC_URL": "http://issuer.example:9400/"}, "http://issuer.example:9400/"),
+        ({"IDP_TLS_PUBLIC_URL": "http://issuer.example:9400"}, "http://issuer.example:9400/"),
+        ({"IDP_PUBLIC_URL": "http://issuer.example:9401"}, None),
+        ({"IDP_PUBLIC_URL": "https://issuer.example:9400"}, None),
+        ({"IDP_PUBLIC_URL": "http://issuer.example"}, None),
+        ({}, None),
+    ],
+)
+def test_page_is_told_of_the_console_of_the_testbeds_own_issuer_only(public_urls, console):
+    """Tokens of a real organisation come from nowhere that has a console: there is no link then."""
+    settings = Settings.from_environment({"OKTA_ISSUER": "http://issuer.example:9400/oauth2/default"} | public_urls)
+    assert settings.for_the_page().get("consoleUrl") == console
+
+
 def test_health_answers_ok_and_is_never_kept(server):
     """`/healthz` is what a supervisor asks."""
     answer = server.request("/healthz")
