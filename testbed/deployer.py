@@ -238,6 +238,7 @@ class Deployer:
             "Audience": self._settings.audience,
             "ClientId": self._settings.client_id,
             "AllowedOrigin": self._settings.allowed_origins,
+            "ExplainRefusalsTo": self._settings.idp_control_networks or "127.0.0.0/8,::1/128",
         }
 
     def _lose(self, why: str) -> None:

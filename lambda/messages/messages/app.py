@@ -98,7 +98,7 @@ class Application:
         if request.method not in ("GET", "POST", "DELETE"):
             raise Problem("method_not_allowed")
         body = forms.fields(request) if request.method != "GET" else ()
-        token = self._verify(credentials.token_of(request, body), entry)
+        token = self._verify(request, credentials.token_of(request, body), entry)
         parameters = _parameters(request.query if request.method != "POST" else body)
         started = time.perf_counter()
         try:
@@ -109,21 +109,33 @@ class Application:
         finally:
             entry.took("StoreMs", started)
 
-    def _verify(self, token: str, entry: journal.Entry) -> AccessToken:
+    def _verify(self, request: Request, token: str | None, entry: journal.Entry) -> AccessToken:
+        if token is None:
+            raise Problem("missing_token", checks=self._checks(request, None))
         started = time.perf_counter()
         try:
             verified = self._verifier.verify(token, now=self._clock())
         except TokenRefused as refused:
             if refused.refusal is Refusal.INSUFFICIENT_SCOPE:
                 scope = " ".join(sorted(self.settings.policy.scopes))
-                raise Problem("insufficient_scope", scope=scope) from None
-            raise Problem("invalid_token", verdict=refused.refusal.value) from None
+                raise Problem("insufficient_scope", scope=scope, checks=self._checks(request, refused)) from None
+            verdict, checks = refused.refusal.value, self._checks(request, refused)
+            raise Problem("invalid_token", verdict=verdict, checks=checks) from None
         except KeysUnavailable:
             raise Problem("keys_unavailable") from None
         finally:
             entry.took("VerifyMs", started)
         entry.subject(verified.issuer, verified.subject)
         return verified
+
+    def _checks(self, request: Request, refused: TokenRefused | None) -> responses.Checks:
+        networks = self.settings.explain_refusals_to
+        if not networks:
+            return ()
+        # Imported here: only a testbed explains.
+        from messages import explanation  # noqa: PLC0415
+
+        return explanation.checks(refused) if explanation.may_know(request.callers, networks) else ()
 
     def _act(self, method: str, token: AccessToken, parameters: Mapping[str, str]) -> dict[str, Any]:
         limit, cursor = _limit(parameters), parameters.get("cursor")

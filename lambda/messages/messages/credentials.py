@@ -10,11 +10,11 @@ _FIELDS = ("token", "access_token")
 _SCHEME = "bearer"
 
 
-def token_of(request: Request, fields: Pairs) -> str:
-    """Return the token that came with a request, unverified.
+def token_of(request: Request, fields: Pairs) -> str | None:
+    """Return the token that came with a request, unverified; None if there is none.
 
     Raises:
-        Problem: `missing_token`; or `invalid_request` when the token stands in the URL, or when there are two.
+        Problem: `invalid_request` when the token stands in the URL, or when there are two.
     """
     if any(name in _FIELDS for name, _ in request.query):
         raise Problem(
@@ -26,9 +26,7 @@ def token_of(request: Request, fields: Pairs) -> str:
     candidates = [value for value in named if value] + _bearer_tokens(request)
     if len(candidates) > 1 or len(named) > 1:
         raise Problem("invalid_request", "Send the access token once, in one way.", verdict="many_tokens")
-    if not candidates:
-        raise Problem("missing_token")
-    return candidates[0]
+    return candidates[0] if candidates else None
 
 
 def _bearer_tokens(request: Request) -> list[str]:

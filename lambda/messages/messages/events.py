@@ -30,7 +30,7 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request, whatever brought it."""
+    """One HTTP request, whatever brought it; `callers` are all addresses that are named as its source."""
 
     shape: Shape
     method: str
@@ -39,6 +39,7 @@ class Request:
     body: Any
     is_base64: bool
     request_id: str
+    callers: tuple[str, ...]
 
     def header(self, name: str) -> str | None:
         """The value of a header; of a repeated one, the first. `name` is in lower case."""
@@ -89,14 +90,16 @@ def read(event: Any) -> Request:
     method = http.get("method") if shape is Shape.HTTP else _mapping(event).get("httpMethod")
     if not isinstance(method, str):
         raise Problem("invalid_request", "The event is not an HTTP request.")
+    headers = _headers(event)
     return Request(
         shape=shape,
         method=method.upper(),
-        headers=_headers(event),
+        headers=headers,
         query=_query(event, shape),
         body=event.get("body"),
         is_base64=event.get("isBase64Encoded") is True,
         request_id=_string(context.get("requestId")),
+        callers=_callers(_mapping(context.get("identity")).get("sourceIp", http.get("sourceIp")), headers),
     )
 
 
@@ -136,6 +139,12 @@ def _headers(event: dict[str, Any]) -> dict[str, tuple[str, ...]]:
         lower = str(name).lower()
         found[lower] = found.get(lower, ()) + _strings(value)
     return found
+
+
+def _callers(source: Any, headers: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    # A load balancer names no source; LocalStack names this machine, whoever calls.
+    hops = ",".join(headers.get("x-forwarded-for", ()))
+    return tuple(hop.strip() for hop in (_string(source), *hops.split(",")) if hop)
 
 
 def _query(event: dict[str, Any], shape: Shape) -> Pairs:

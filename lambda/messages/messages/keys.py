@@ -78,6 +78,10 @@ class KeySource(Protocol):
         """
         ...
 
+    def kids(self) -> tuple[str, ...]:
+        """Name the keys that are known just now."""
+        ...
+
 
 class KeySet:
     """Keys by `kid`; also what was left out and why."""
@@ -89,6 +93,10 @@ class KeySet:
     def find(self, kid: str) -> VerificationKey | None:
         """Return the key that `kid` names, or None."""
         return self._keys.get(kid)
+
+    def kids(self) -> tuple[str, ...]:
+        """Name the keys of the set."""
+        return tuple(self._keys)
 
     def __iter__(self) -> Iterator[VerificationKey]:
         return iter(self._keys.values())

@@ -78,6 +78,10 @@ class RemoteKeys:
             found = self._current().find(kid)
         return found
 
+    def kids(self) -> tuple[str, ...]:
+        """Name the keys of the set that was read last."""
+        return self._keys.kids() if self._keys else ()
+
     def _current(self) -> KeySet:
         keys = self._keys
         if keys is not None and self._clock() - self._read_at < FRESH_S:

@@ -4,7 +4,7 @@ Source: RFC 6750 section 3, RFC 9110.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ _TOKEN_CODES = frozenset({"invalid_token", "insufficient_scope"})
 _TOKEN_VERDICTS = frozenset({"many_tokens", "token_in_url"})
 _RETRY_AFTER_S = "2"
 
+Checks = Sequence[Mapping[str, str | None]]
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -59,9 +61,12 @@ class Problem(Exception):
         description: a plain sentence in place of the usual one.
         verdict: what the log calls it, when that says more than the code.
         scope: the scopes to name to a caller that lacks one.
+        checks: what became of each check of the token, for a caller who may know.
     """
 
-    def __init__(self, code: str, description: str = "", *, verdict: str = "", scope: str = "") -> None:
+    def __init__(
+        self, code: str, description: str = "", *, verdict: str = "", scope: str = "", checks: Checks = ()
+    ) -> None:
         status, sentence = PROBLEMS[code]
         super().__init__(code)
         self.code = code
@@ -69,10 +74,13 @@ class Problem(Exception):
         self.description = description or sentence
         self.verdict = verdict or code
         self.scope = scope
+        self.checks = checks
 
     def response(self) -> Response:
         """The answer that tells of it."""
-        body = {"error": self.code, "error_description": self.description}
+        body: dict[str, Any] = {"error": self.code, "error_description": self.description}
+        if self.checks:
+            body["checks"] = self.checks
         return Response(self.status, _JSON | self._headers(), _text(body))
 
     def _headers(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 from messages.keys import ALGORITHMS
@@ -13,6 +14,8 @@ from messages.tokens import TokenPolicy
 DEFAULT_LEEWAY_S = 30
 MAX_LEEWAY_S = 300
 MAX_AGE_LIMIT_S = 30 * 24 * 3600
+
+Network = IPv4Network | IPv6Network
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -42,6 +45,7 @@ class Settings:
     allowed_origins: tuple[str, ...]
     table: str
     region: str
+    explain_refusals_to: tuple[Network, ...]
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -72,6 +76,7 @@ class Settings:
             allowed_origins=_origins(environment.get("ALLOWED_ORIGINS", "")),
             table=_required(environment, "MESSAGES_TABLE", "the name of the DynamoDB table"),
             region=environment.get("AWS_REGION", ""),
+            explain_refusals_to=_networks(environment.get("EXPLAIN_REFUSALS_TO", "")),
         )
 
 
@@ -130,6 +135,15 @@ def _seconds(environment: Mapping[str, str], name: str, limit: float) -> float |
     if not 0 <= value <= limit:
         raise ConfigurationError(name, f"{text!r} is not a number of seconds", f"Choose 0 to {limit}.")
     return value
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(word) for word in _words(text))
+    except ValueError as fault:
+        raise ConfigurationError(
+            "EXPLAIN_REFUSALS_TO", str(fault), "Name networks such as 127.0.0.0/8, with commas between, or none."
+        ) from None
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ before a key is chosen, its signature before its claims are read.
 Source: RFC 8725, RFC 9068, RFC 7515, RFC 7519; Okta's claims `cid` and `scp`.
 """
 
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -27,7 +29,7 @@ _CLIENT_CLAIMS = ("cid", "client_id", "azp")
 
 
 class Refusal(StrEnum):
-    """Why a token was refused: a stable code for the log and the metrics; a caller never sees it."""
+    """Why a token was refused: a stable code for the log and the metrics; a stranger never sees it."""
 
     TOO_LONG = "too_long"
     NOT_COMPACT = "not_compact_jws"
@@ -61,15 +63,46 @@ class Refusal(StrEnum):
     BAD_SUBJECT = "bad_subject"
 
 
+class Check(StrEnum):
+    """What is looked at, in this order: what stands before a check that failed has passed."""
+
+    PRESENCE = "presence"
+    FORMAT = "format"
+    HEADER = "header"
+    ALGORITHM = "algorithm"
+    TYPE = "type"
+    KEY = "key"
+    SIGNATURE = "signature"
+    CLAIMS = "claims"
+    ISSUER = "issuer"
+    EXPIRY = "expiry"
+    NOT_BEFORE = "not_before"
+    ISSUED_AT = "issued_at"
+    AUDIENCE = "audience"
+    KIND = "kind"
+    CLIENT = "client"
+    SUBJECT = "subject"
+    SCOPE = "scope"
+
+
 class TokenRefused(Exception):
     """The token is not believed.
 
     Answered as 401 `invalid_token`, except `insufficient_scope`, which is 403 (RFC 6750 section 3.1).
+
+    Args:
+        refusal: why.
+        check: the one that failed.
+        expected: what it asks for, in words.
+        got: what the token has instead, a claim's value or words; None when it has nothing.
     """
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, check: Check, *, expected: str, got: Any = None) -> None:
         super().__init__(refusal.value)
         self.refusal = refusal
+        self.check = check
+        self.expected = expected
+        self.got = got
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,59 +168,73 @@ class Verifier:
         """
         # The length is looked at first: encoding an endless text would cost its length.
         if len(token) > MAX_TOKEN_BYTES:
-            raise TokenRefused(Refusal.TOO_LONG)
+            expected, got = f"at most {MAX_TOKEN_BYTES} characters", f"{len(token)} characters"
+            raise TokenRefused(Refusal.TOO_LONG, Check.FORMAT, expected=expected, got=got)
         try:
             compact = token.encode("ascii")
         except UnicodeEncodeError:
-            raise TokenRefused(Refusal.NOT_COMPACT) from None
+            raise TokenRefused(
+                Refusal.NOT_COMPACT, Check.FORMAT, expected="ASCII", got="characters outside of ASCII"
+            ) from None
         parts = compact.split(b".")
         if len(parts) != _COMPACT_PARTS or not all(parts):
-            raise TokenRefused(Refusal.NOT_COMPACT)
+            expected, got = "three parts with dots between", f"{len(parts)} parts, {parts.count(b'')} of them empty"
+            raise TokenRefused(Refusal.NOT_COMPACT, Check.FORMAT, expected=expected, got=got)
         header_part, claims_part, signature_part = parts
         raw_claims = _decode(claims_part)
         signature = _decode(signature_part)
         header = self._known_headers.get(header_part) or self._read_header(header_part)
         key = self._keys.find(header.kid)
         if key is None:
-            raise TokenRefused(Refusal.UNKNOWN_KEY)
+            known = f"a key of the issuer's: {', '.join(self._keys.kids())}"
+            raise TokenRefused(Refusal.UNKNOWN_KEY, Check.KEY, expected=known, got=header.kid)
         if key.alg != header.alg:
-            raise TokenRefused(Refusal.KEY_ALGORITHM_MISMATCH)
+            expected = f"{key.alg}, which the key {key.kid} is for"
+            raise TokenRefused(Refusal.KEY_ALGORITHM_MISMATCH, Check.KEY, expected=expected, got=header.alg)
         if not key.verifies(signature, compact[: -len(signature_part) - 1]):
-            raise TokenRefused(Refusal.BAD_SIGNATURE)
+            expected = f"a signature by the key {key.kid}"
+            raise TokenRefused(Refusal.BAD_SIGNATURE, Check.SIGNATURE, expected=expected, got="one that is not")
         # Every token of one key has the same header. It is remembered only once the issuer has signed it, so that
         # nobody else can fill the memory.
         if len(self._known_headers) < MAX_KNOWN_HEADERS:
             self._known_headers[header_part] = header
-        return self._check(_object(raw_claims), now)
+        return self._check(_object(raw_claims, Check.CLAIMS), now)
 
     def _read_header(self, part: bytes) -> _Header:
-        header = _object(_decode(part))
+        header = _object(_decode(part), Check.HEADER)
         if not _HEADER_MEMBERS.issuperset(header):
-            raise TokenRefused(Refusal.UNKNOWN_HEADER)
+            raise TokenRefused(
+                Refusal.UNKNOWN_HEADER, Check.HEADER, expected="nothing but alg, kid and typ", got="something else, too"
+            )
         alg, kid = header.get("alg"), header.get("kid")
         if not isinstance(alg, str) or alg not in self._policy.algorithms:
-            raise TokenRefused(Refusal.WRONG_ALGORITHM)
-        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_CHARACTERS:
-            raise TokenRefused(Refusal.BAD_KID)
+            expected = _listed(self._policy.algorithms)
+            raise TokenRefused(Refusal.WRONG_ALGORITHM, Check.ALGORITHM, expected=expected, got=alg)
         if _media_type(header) not in self._policy.token_types:
-            raise TokenRefused(Refusal.WRONG_TYPE)
+            expected = _listed(name or "none" for name in self._policy.token_types)
+            raise TokenRefused(Refusal.WRONG_TYPE, Check.TYPE, expected=expected, got=header.get("typ"))
+        if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KID_CHARACTERS:
+            expected = f"1 to {MAX_KID_CHARACTERS} characters"
+            raise TokenRefused(Refusal.BAD_KID, Check.KEY, expected=expected, got=kid)
         return _Header(alg, kid)
 
     def _check(self, claims: dict[str, Any], now: float) -> AccessToken:
         policy = self._policy
         issuer: Any = claims.get("iss")
         if issuer != policy.issuer:
-            raise TokenRefused(Refusal.WRONG_ISSUER)
+            raise TokenRefused(Refusal.WRONG_ISSUER, Check.ISSUER, expected=policy.issuer, got=issuer)
         expires_at, issued_at = _check_times(claims, now, policy)
         _check_audience(claims.get("aud"), policy.audience)
         _check_kind(claims)
         client_id = _client(claims, policy.client_ids)
         subject: Any = claims.get("sub")
         if not _is_subject(subject):
-            raise TokenRefused(Refusal.BAD_SUBJECT)
+            expected = f"1 to {MAX_SUBJECT_CHARACTERS} printable characters"
+            raise TokenRefused(Refusal.BAD_SUBJECT, Check.SUBJECT, expected=expected, got=subject)
         scopes = _scopes(claims)
         if not policy.scopes <= scopes:
-            raise TokenRefused(Refusal.INSUFFICIENT_SCOPE)
+            expected, got = " ".join(sorted(policy.scopes)), " ".join(sorted(scopes))
+            raise TokenRefused(Refusal.INSUFFICIENT_SCOPE, Check.SCOPE, expected=expected, got=got or None)
         return AccessToken(
             issuer=issuer,
             subject=subject,
@@ -202,14 +249,20 @@ def _decode(part: bytes) -> bytes:
     try:
         return base64url.decode(part)
     except ValueError:
-        raise TokenRefused(Refusal.BAD_BASE64URL) from None
+        expected, got = "base64url without padding in each part", "something else"
+        raise TokenRefused(Refusal.BAD_BASE64URL, Check.FORMAT, expected=expected, got=got) from None
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _object(raw: bytes, check: Check) -> dict[str, Any]:
     try:
         return strict_json.read_object(raw)
     except strict_json.NotStrictJson as fault:
-        raise TokenRefused(Refusal(fault.code)) from None
+        expected, got = "a JSON object with one meaning", fault.code.replace("_", " ")
+        raise TokenRefused(Refusal(fault.code), check, expected=expected, got=got) from None
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 def _media_type(header: dict[str, Any]) -> str | None:
@@ -222,29 +275,39 @@ def _media_type(header: dict[str, Any]) -> str | None:
     return typ.lower().removeprefix("application/")
 
 
-def _time(claims: dict[str, Any], name: str) -> float | None:
+def _time(claims: dict[str, Any], name: str, check: Check) -> float | None:
     if name not in claims:
         return None
     value: Any = claims[name]
     # bool is an int to Python, and no time.
     if type(value) not in (int, float) or not 0 <= value < MAX_TIME_S:
-        raise TokenRefused(Refusal.BAD_TIME)
+        raise TokenRefused(Refusal.BAD_TIME, check, expected="seconds since 1970", got=value)
     return float(value)
 
 
+def _shown(time_s: float | None) -> str | None:
+    if time_s is None:
+        return None
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_s))
+
+
 def _check_times(claims: dict[str, Any], now: float, policy: TokenPolicy) -> tuple[float, float | None]:
-    expires_at, issued_at, not_before = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf")
-    leeway_s = policy.leeway_s
-    if expires_at is None:
-        raise TokenRefused(Refusal.NO_EXPIRY)
-    if now >= expires_at + leeway_s:
-        raise TokenRefused(Refusal.EXPIRED)
-    if not_before is not None and now < not_before - leeway_s:
-        raise TokenRefused(Refusal.NOT_YET_VALID)
-    if issued_at is not None and now < issued_at - leeway_s:
-        raise TokenRefused(Refusal.ISSUED_IN_FUTURE)
-    if policy.max_age_s is not None and (issued_at is None or now >= issued_at + policy.max_age_s + leeway_s):
-        raise TokenRefused(Refusal.TOO_OLD)
+    earliest, latest = now - policy.leeway_s, now + policy.leeway_s
+    expires_at = _time(claims, "exp", Check.EXPIRY)
+    if expires_at is None or earliest >= expires_at:
+        refusal = Refusal.NO_EXPIRY if expires_at is None else Refusal.EXPIRED
+        raise TokenRefused(refusal, Check.EXPIRY, expected=f"after {_shown(earliest)}", got=_shown(expires_at))
+    not_before = _time(claims, "nbf", Check.NOT_BEFORE)
+    if not_before is not None and latest < not_before:
+        expected = f"{_shown(latest)} at the latest"
+        raise TokenRefused(Refusal.NOT_YET_VALID, Check.NOT_BEFORE, expected=expected, got=_shown(not_before))
+    issued_at = _time(claims, "iat", Check.ISSUED_AT)
+    if issued_at is not None and latest < issued_at:
+        expected = f"{_shown(latest)} at the latest"
+        raise TokenRefused(Refusal.ISSUED_IN_FUTURE, Check.ISSUED_AT, expected=expected, got=_shown(issued_at))
+    if policy.max_age_s is not None and (issued_at is None or earliest - policy.max_age_s >= issued_at):
+        expected = f"after {_shown(earliest - policy.max_age_s)}"
+        raise TokenRefused(Refusal.TOO_OLD, Check.ISSUED_AT, expected=expected, got=_shown(issued_at))
     return expires_at, issued_at
 
 
@@ -256,25 +319,30 @@ def _check_audience(audience: Any, wanted: str) -> None:
     if audience == wanted:
         return
     if not _is_list_of_strings(audience) or wanted not in audience:
-        raise TokenRefused(Refusal.WRONG_AUDIENCE)
+        raise TokenRefused(Refusal.WRONG_AUDIENCE, Check.AUDIENCE, expected=wanted, got=audience)
 
 
 def _check_kind(claims: dict[str, Any]) -> None:
     for name in _ID_TOKEN_CLAIMS:
         if name in claims:
-            raise TokenRefused(Refusal.NOT_AN_ACCESS_TOKEN)
+            raise _not_an_access_token(f"an ID token: it has the claim {name}")
     for name in _TOKEN_USE_CLAIMS:
         if name in claims and not _is_access_token_use(claims[name]):
-            raise TokenRefused(Refusal.NOT_AN_ACCESS_TOKEN)
+            raise _not_an_access_token(claims[name])
     if "events" in claims:
-        raise TokenRefused(Refusal.NOT_AN_ACCESS_TOKEN)
+        raise _not_an_access_token("a logout token: it has the claim events")
     token_id = claims.get("jti", "")
     # Okta names its tokens by their kind: AT. access, ID. identity, RT. refresh.
     if not isinstance(token_id, str) or token_id.startswith(("ID.", "RT.")):
-        raise TokenRefused(Refusal.NOT_AN_ACCESS_TOKEN)
+        raise _not_an_access_token("another token, by the claim jti")
     # RFC 9449 section 7.2, RFC 8705 section 3: such a token is worth nothing without the proof that goes with it.
     if "cnf" in claims:
-        raise TokenRefused(Refusal.SENDER_CONSTRAINED)
+        expected, got = "a token that stands for itself", "one that is bound to a key: it has the claim cnf"
+        raise TokenRefused(Refusal.SENDER_CONSTRAINED, Check.KIND, expected=expected, got=got)
+
+
+def _not_an_access_token(got: Any) -> TokenRefused:
+    return TokenRefused(Refusal.NOT_AN_ACCESS_TOKEN, Check.KIND, expected="an access token", got=got)
 
 
 def _is_access_token_use(value: Any) -> bool:
@@ -284,7 +352,8 @@ def _is_access_token_use(value: Any) -> bool:
 def _client(claims: dict[str, Any], allowed: frozenset[str]) -> str:
     named = [claims[name] for name in _CLIENT_CLAIMS if name in claims]
     if not named or not all(isinstance(client, str) and client in allowed for client in named):
-        raise TokenRefused(Refusal.WRONG_CLIENT)
+        got = None if not named else named[0] if len(named) == 1 else named
+        raise TokenRefused(Refusal.WRONG_CLIENT, Check.CLIENT, expected=_listed(allowed), got=got)
     return str(named[0])
 
 
@@ -293,17 +362,21 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
     granted: list[frozenset[str]] = []
     if "scp" in claims:
         if not _is_list_of_strings(claims["scp"]):
-            raise TokenRefused(Refusal.BAD_SCOPE)
+            raise _bad_scope("a list of strings in scp", claims["scp"])
         granted.append(frozenset(claims["scp"]))
     if "scope" in claims:
         if not isinstance(claims["scope"], str):
-            raise TokenRefused(Refusal.BAD_SCOPE)
+            raise _bad_scope("a string in scope", claims["scope"])
         granted.append(frozenset(claims["scope"].split(" ")) - {""})
     if not granted:
         return frozenset()
     if granted[0] != granted[-1]:
-        raise TokenRefused(Refusal.BAD_SCOPE)
+        raise _bad_scope("the same in scp and in scope", [claims["scp"], claims["scope"]])
     return granted[0]
+
+
+def _bad_scope(expected: str, got: Any) -> TokenRefused:
+    return TokenRefused(Refusal.BAD_SCOPE, Check.SCOPE, expected=expected, got=got)
 
 
 def _is_subject(value: Any) -> bool:
