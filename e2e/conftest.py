@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from e2e.deployment import Deployment, read_deployment
+from e2e.issuer import MockIssuer
 from e2e.pages.board import Board
 from e2e.people import Person
 from e2e.sign_in import STORAGE_KEY, sign_in
@@ -62,6 +63,19 @@ def text(request: pytest.FixtureRequest) -> str:
 def board(page: Page, deployment: Deployment) -> Board:
     """The page, not opened yet, in a browser where nobody is signed in."""
     return Board(page)
+
+
+@pytest.fixture
+def issuer(deployment: Deployment) -> MockIssuer:
+    """The testbed's own issuer; a test that needs one is skipped where another signs people in."""
+    return MockIssuer(deployment)
+
+
+@pytest.fixture
+def person(issuer: MockIssuer) -> Iterator[Person]:
+    """Somebody whom no other test signs in as, for faults."""
+    with issuer.new_person() as person:
+        yield person
 
 
 @pytest.fixture

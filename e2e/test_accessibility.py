@@ -33,3 +33,15 @@ def test_nothing_on_the_page_keeps_people_out(board, engine, scheme, text):
     expect(board.message(text)).to_have_count(1)
     board.show_wire()
     assert violations(board.page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_in_a_refusal_keeps_people_out(board, issuer, person, scheme):
+    """The refusal of a signed-in person's token, with every check on the wire."""
+    board.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    with issuer.fault("wrong_audience", person):
+        board.open()
+        board.gate.enter(person)
+        board.show_checks_button.click()
+    expect(board.checks.first).to_be_visible()
+    assert violations(board.page) == []

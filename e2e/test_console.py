@@ -2,12 +2,9 @@
 
 from playwright.sync_api import expect
 
-from e2e.issuer import MockIssuer
 
-
-def test_footer_leads_to_the_console_of_the_testbeds_issuer(board, deployment):
+def test_footer_leads_to_the_console_of_the_testbeds_issuer(board, deployment, issuer):
     """Where tokens are broken and requests are shown is named on the page, and reached by keyboard."""
-    MockIssuer(deployment)
     board.open()
     expect(board.console_link).to_have_attribute("href", f"{deployment.org}/")
     board.console_link.press("Enter")

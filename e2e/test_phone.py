@@ -26,3 +26,14 @@ def test_page_works_on_the_narrowest_phone(new_context, deployment, text):
     expect(board.message(text)).to_have_count(1)
     assert fits(board.page)
     expect(board.sign_out_button).to_be_in_viewport()
+
+
+def test_refusal_fits_on_the_narrowest_phone(new_context, deployment, issuer, person):
+    """What is said of a refused token, its checks and values, breaks into lines."""
+    board = Board(new_context(**NARROWEST).new_page())
+    with issuer.fault("wrong_issuer", person):
+        board.open()
+        board.gate.enter(person)
+        board.show_checks_button.tap()
+    expect(board.checks.first).to_be_visible()
+    assert fits(board.page)

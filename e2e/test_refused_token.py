@@ -1,30 +1,13 @@
 """A token that the API refuses although the issuer has just signed it."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import pytest
 from playwright.sync_api import Request, expect
 
 from e2e.deployment import Deployment
-from e2e.issuer import MockIssuer
 from e2e.pages.board import Board
-from e2e.people import Person
-from e2e.sign_in import STORAGE_KEY
 
 A_MINUTE_MS = 60_000
-
-
-@pytest.fixture
-def issuer(deployment: Deployment) -> MockIssuer:
-    return MockIssuer(deployment)
-
-
-@pytest.fixture
-def person(issuer: MockIssuer) -> Iterator[Person]:
-    with issuer.new_person() as person:
-        yield person
 
 
 @dataclass
@@ -50,10 +33,10 @@ def watch(board: Board, deployment: Deployment) -> Traffic:
 
 def spoil_kept_tokens(board: Board) -> None:
     """Break the signature of the kept access token, and lose the refresh token."""
-    tokens = json.loads(board.page.evaluate("key => localStorage.getItem(key)", STORAGE_KEY))
+    tokens = board.kept_tokens()
     tokens["accessToken"]["accessToken"] = tokens["accessToken"]["accessToken"][:-4] + "AAAA"
     del tokens["refreshToken"]
-    board.page.evaluate("([key, kept]) => localStorage.setItem(key, kept)", [STORAGE_KEY, json.dumps(tokens)])
+    board.keep(tokens)
 
 
 def test_fresh_token_that_is_refused_is_renewed_once_and_then_told(board, deployment, issuer, person, engine):

@@ -1,29 +1,20 @@
 """A sign-in that outlives its access token, and one that doesn't."""
 
-import json
-from typing import Any
-
 import pytest
 from playwright.sync_api import expect
 
 from e2e.pages.board import Board
 from e2e.people import ALICE
-from e2e.sign_in import STORAGE_KEY
-
-
-def kept(board: Board) -> dict[str, Any]:
-    tokens: dict[str, Any] = json.loads(board.page.evaluate("key => localStorage.getItem(key)", STORAGE_KEY))
-    return tokens
 
 
 def age(board: Board, *, without: str | None = None) -> str:
     """Let the kept tokens be about to end, one kind of them gone; answer the access token as it was."""
-    tokens = kept(board)
+    tokens = board.kept_tokens()
     for token in tokens.values():
         token["expiresAt"] = 1
     if without:
         del tokens[without]
-    board.page.evaluate("([key, tokens]) => localStorage.setItem(key, tokens)", [STORAGE_KEY, json.dumps(tokens)])
+    board.keep(tokens)
     return str(tokens["accessToken"]["accessToken"])
 
 
@@ -34,7 +25,7 @@ def test_token_that_ends_is_renewed_unnoticed(signed_in, text, without):
     former = age(board, without=without)
     board.post(text)
     expect(board.message(text)).to_have_count(1)
-    assert kept(board)["accessToken"]["accessToken"] != former
+    assert board.kept_tokens()["accessToken"]["accessToken"] != former
 
 
 def test_sign_in_that_ended_while_away_is_told(signed_in):

@@ -1,8 +1,12 @@
 """The page: what is on it and what one does there."""
 
+import json
+from typing import Any
+
 from playwright.sync_api import Locator, Page, Response
 
 from e2e.pages.gate import Gate
+from e2e.sign_in import STORAGE_KEY
 
 
 class Board:
@@ -26,6 +30,8 @@ class Board:
         self.engine = page.get_by_role("navigation", name="Engine of the sign-in widget").locator("[aria-current]")
         self.console_link = page.get_by_role("contentinfo").get_by_role("link", name="faults, keys and requests")
         self.wire = page.get_by_role("region", name="On the wire")
+        self.checks = self.wire.get_by_role("list", name="Checks of the token").get_by_role("listitem")
+        self.show_checks_button = self.problem.get_by_role("button", name="Show every check")
         self.request = self.wire.get_by_label("Request")
         self.answer = self.wire.get_by_label("Answer")
 
@@ -69,3 +75,12 @@ class Board:
     def show_wire(self) -> None:
         """Unfold what went over the wire."""
         self.wire.get_by_role("heading").click()
+
+    def kept_tokens(self) -> dict[str, Any]:
+        """Read the tokens that the page keeps."""
+        tokens: dict[str, Any] = json.loads(self.page.evaluate("key => localStorage.getItem(key)", STORAGE_KEY))
+        return tokens
+
+    def keep(self, tokens: dict[str, Any]) -> None:
+        """Put other tokens where the page keeps them."""
+        self.page.evaluate("([key, kept]) => localStorage.setItem(key, kept)", [STORAGE_KEY, json.dumps(tokens)])

@@ -323,16 +323,19 @@ class Page {
     const isSignedIn = !part("person").hidden;
     if (isTokenRefused(error) && isSignedIn) {
       const text =
-        `${verdictOf(error)} It is newly issued; if signing in again does not help, the API expects another issuer, ` +
+        `${verdictOf(error)} This token is newly issued: if another one does not help, the API expects another issuer, ` +
         "audience or client than this page's. Your text stays.";
-      showProblem(place, { title: "The API refuses your token", text, action: this.#signInAgainAction() });
+      const action = this.#signInAgainAction();
+      showProblem(place, { title: "The API refuses your token", text, checks: error.checks, action });
     } else if (isTokenRefused(error)) {
       const action = this.#canSignIn ? signInAction() : undefined;
       const text = `${verdictOf(error)} Sign in, then post it again; your text stays.`;
+      // That there is no token needs no explanation.
       showProblem(place, { title: "The API refused this message", text, action });
     } else if (error instanceof Refusal) {
       const action = error.status >= 500 ? tryAgain : undefined;
-      showProblem(place, { title: "The API refused", text: `${verdictOf(error)} Your text stays.`, action });
+      const text = `${verdictOf(error)} Your text stays.`;
+      showProblem(place, { title: "The API refused", text, checks: error.checks, action });
     } else if (error instanceof StrangeAnswer) {
       const text =
         `${this.#config.apiUrl} answered ${error.status}, but not with the API's JSON. Nothing is known to be stored, and your text stays. ` +

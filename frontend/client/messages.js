@@ -7,12 +7,16 @@ const PAUSE_MS = 400;
 const PATIENCE_MS = 30_000; // a cloud that starts anew is there again within seconds
 const WORTH_REPEATING = new Set([502, 503, 504]);
 
-/** The API answered, and refused. `code` and `message` are its own `error` and `error_description`. */
+/**
+ * The API answered, and refused. `code` and `message` are its own `error` and `error_description`; `checks` is what it
+ * tells of its checks of the token, which it does on a testbed only.
+ */
 export class Refusal extends Error {
-  constructor(response, code, description) {
+  constructor(response, { error, checks }, description) {
     super(description);
     this.status = response.status;
-    this.code = code;
+    this.code = error ?? response.statusText;
+    this.checks = Array.isArray(checks) ? checks : [];
     this.retryAfterMs = retryAfterMs(response);
   }
 }
@@ -89,6 +93,7 @@ export class Messages {
       });
       return contentOf(response, text);
     } catch (error) {
+      exchange.checks = error.checks;
       exchange.failure = exchange.status ? undefined : error.message;
       throw error;
     } finally {
@@ -131,7 +136,7 @@ function contentOf(response, text) {
   // API Gateway's own refusals carry `message` instead.
   const description = content?.error_description ?? content?.message;
   if (response.ok || !description) throw new StrangeAnswer(response);
-  throw new Refusal(response, content.error ?? response.statusText, description);
+  throw new Refusal(response, content, description);
 }
 
 function isAskedAgain(error) {

@@ -16,16 +16,28 @@ export function element(name, className, ...content) {
 /**
  * Show a problem: what happened, why, and the next step as a button if there is one.
  * @param {HTMLElement} place an element with role="alert"
+ * @param {{title: string, text: string, checks?: object[], action?: object}} problem `checks` of a token, of which the
+ *   one that failed is named, with a button that leads to all of them
  */
-export function showProblem(place, { title, text, action }) {
+export function showProblem(place, { title, text, checks = [], action }) {
   const notice = element("div", "notice problem", element("strong", "", title), element("p", "", text));
-  if (action) {
-    const button = element("button", "quiet", action.label);
-    button.type = "button";
-    button.addEventListener("click", action.run);
-    notice.append(button);
-  }
+  const failed = checks.find(({ outcome }) => outcome === "failed");
+  if (failed) notice.append(element("p", "failed-check", `Failed check: ${failed.text}`), valuesOf(failed));
+  const actions = [action, failed && { label: "Show every check", run: goToExchange }].filter(Boolean);
+  if (actions.length > 0) notice.append(element("div", "actions", ...actions.map(buttonOf)));
   place.replaceChildren(notice);
+}
+
+function buttonOf({ label, run }) {
+  const button = element("button", "quiet", label);
+  button.type = "button";
+  button.addEventListener("click", run);
+  return button;
+}
+
+function goToExchange() {
+  part("exchange").open = true;
+  part("checks-title").focus();
 }
 
 /** Take a problem away again. */
@@ -134,8 +146,35 @@ export function clockText(time) {
   return time.toLocaleString(undefined, isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
+const OUTCOMES = { done: ["✓", "done"], failed: ["✗", "failed"], not_reached: ["·", "not reached"] };
+
+/** What the API made of each check of a token, in the order in which it made them. */
+function showChecks(checks) {
+  part("exchange-checks").hidden = checks.length === 0;
+  part("checks").replaceChildren(
+    ...checks.map((check) => {
+      const [sign, outcome] = OUTCOMES[check.outcome] ?? ["?", check.outcome];
+      const mark = element("span", "mark", sign);
+      mark.setAttribute("aria-hidden", "true");
+      const values = check.outcome === "failed" ? valuesOf(check) : null;
+      const item = element("li", "", mark, element("p", "", check.text), element("span", "outcome", outcome), values);
+      item.dataset.outcome = check.outcome;
+      return item;
+    }),
+  );
+}
+
+function valuesOf({ expected, got }) {
+  const row = (term, value) => {
+    const shown = value === null ? "nothing" : element("code", "", value);
+    return element("div", "", element("dt", "", term), element("dd", "", shown));
+  };
+  return element("dl", "values", row("Expected", expected), row("Got", got));
+}
+
 /** Show the last request and its answer as they went over the wire; the token only by its length. */
-export function showExchange({ method, url, fields, token, status, reason, headers, text, failure, tookMs }) {
+export function showExchange({ method, url, fields, token, status, reason, headers, text, checks, failure, tookMs }) {
+  showChecks(checks ?? []);
   const { host, pathname, search } = new URL(url);
   const body = fields.map(([name, value]) =>
     name === "token" ? `token=${elided(value)}` : `${name}=${encodeURIComponent(value)}`,
