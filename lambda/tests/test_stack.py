@@ -49,6 +49,10 @@ class Api:
         self._local = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
 
+    @property
+    def path(self) -> str:
+        return self._url.path
+
     def form(self, **fields: str) -> tuple[int, dict[str, str], Any]:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": ORIGIN}
         return self.request("POST", urlencode(fields), headers)
@@ -134,6 +138,7 @@ def api(cloud_url: str) -> Iterator[Api]:
             "Audience": AUDIENCE,
             "ClientId": CLIENT_ID,
             "AllowedOrigin": ORIGIN,
+            "ExplainRefusalsTo": "127.0.0.1/32",
         }
         cloudformation.create_stack(
             StackName=name,
@@ -162,6 +167,25 @@ def accepted(api: Api, case: Hostile) -> str:
     if (status, body.get("error")) != (401, "invalid_token") or 'error="invalid_token"' not in challenge:
         return f"{case.id}: {status} {body}"
     return ""
+
+
+def test_stranger_is_not_told_why_whatever_it_says_of_itself(api, cloud_url):
+    """LocalStack names 127.0.0.1 as the source of every request; the function looks at more than that."""
+
+    def ask(address: str, headers: dict[str, str]) -> dict[str, Any]:
+        """Call from one of this machine's own addresses."""
+        port = urlsplit(cloud_url).port
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S, source_address=(address, 0))
+        ) as connection:
+            token = SIGNER.token(aud="api://another")
+            connection.request("GET", api.path, None, {"Authorization": f"Bearer {token}"} | headers)
+            return json.load(connection.getresponse())
+
+    if "checks" not in ask("127.0.0.1", {}):
+        pytest.skip("the cloud does not see who calls it: it runs in a container, behind a gateway")
+    for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}, {"x-forwarded-for": "127.0.0.1, 127.0.0.1"}):
+        assert set(ask("127.0.0.8", headers)) == {"error", "error_description"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
