@@ -20,9 +20,9 @@ class Cloud:
         self._function = self._function_behind_the_api()
 
     @property
-    def port(self) -> int | None:
-        """Where it listens."""
-        return urlsplit(self._deployment.cloud or "").port
+    def address(self) -> str:
+        """Where AWS's API is."""
+        return self._deployment.cloud or ""
 
     def client(self, service: Any) -> Any:
         """Return AWS's SDK for Python, pointed at this cloud."""

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -43,7 +43,10 @@ ATTACKS = {
 
 class _EmptyPage(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200)
+        target = parse_qs(urlsplit(self.path).query).get("to")
+        self.send_response(302 if target else 200)
+        if target:
+            self.send_header("Location", target[0])
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>Elsewhere</title><body>")
@@ -93,12 +96,20 @@ def test_foreign_page_creates_nothing(fooled_page, elsewhere, cloud, name, attac
     stack = f"foreign-{uuid.uuid4().hex[:8]}"
     template = json.dumps({"Resources": {"Handle": {"Type": "AWS::CloudFormation::WaitConditionHandle"}}})
     order = {"Action": "CreateStack", "Version": "2010-05-15", "StackName": stack, "TemplateBody": template}
-    url = f"http://{name}:{cloud.port}/?{urlencode(order)}"
+    url = f"http://{name}:{urlsplit(cloud.address).port}/?{urlencode(order)}"
     fooled_page.goto(elsewhere)
     with fooled_page.expect_request(url):
         assert fooled_page.evaluate(ATTACKS[attack], url) == "no answer"
     stacks = cloud.client("cloudformation").list_stacks()["StackSummaries"]
     assert stack not in [each["StackName"] for each in stacks]
+
+
+def test_opened_page_that_redirects_creates_nothing(fooled_page, elsewhere, cloud):
+    """What a person opens counts as opened by them wherever it redirects to: it does not create a stack."""
+    order = f"{cloud.address}/?{urlencode({'Action': 'CreateTopic', 'Version': '2010-03-31', 'Name': 'redirected'})}"
+    answer = fooled_page.goto(f"{elsewhere}?{urlencode({'to': order})}")
+    assert answer is not None
+    assert (answer.url, answer.status) == (order, 403)
 
 
 @pytest.mark.parametrize("server", ["page", "issuer", "cloud"])

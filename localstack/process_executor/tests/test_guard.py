@@ -152,6 +152,7 @@ OURS = [
 FOREIGN = [
     *("rebound.test", "ci.test", "notlocalhost", "localhost.rebound.test", "127.0.0.1.rebound.test", "xbuild.test"),
     *("localstack.cloud", "evil.localstack.cloud", "0x7f.1", "2130706433"),
+    *("a..localhost", "a.s3..localhost", "..lambda-url.us-east-1.localhost", f"{'x' * 64}.s3-website.localhost"),
     *("127.0.0.1-rebound.test", "sync-127.0.0.1.test", "1.127.0.0.1.1", "a.b.127.0.0.1"),
     *("[", "[::1", "a:b:c", "localhost:x", "localhost/", "user@localhost", " ", "local host", "\xe4.test"),
 ]
@@ -279,6 +280,34 @@ def test_allowed_page_and_program_are_answered(guarded: Cloud, signs: list[Heade
     """The page of the settings, what a person opens, and programs go on to work."""
     assert ask(guarded, LIST_STACKS, signs)[0] == 200
     assert ask(guarded, "/_localstack/health", signs)[0] == 200
+
+
+CHANGES = ["Action=CreateTopic&Name=t&Version=2010-03-31", "Action=ListStacks&Action=CreateUser&UserName=u"]
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        [("Sec-Fetch-Site", "none"), ("Sec-Fetch-Mode", "navigate"), ("User-Agent", MOZILLA)],
+        [("Referer", f"{PAGE}/"), ("Sec-Fetch-Site", "same-site")],
+    ],
+)
+@pytest.mark.parametrize("query", CHANGES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE"])
+def test_nothing_is_changed_without_an_origin(guarded: Cloud, signs: list[Header], query: str, method: str):
+    """What a person opened, or an allowed page shows, may be another site's redirect: it reads at most."""
+    assert ask(guarded, f"/?{query}", signs, method=method, body=b"" if method == "POST" else None)[0] == 403
+
+
+def test_refused_websockets_leave_other_connections_alone(guarded: Cloud):
+    """A page that opens WebSockets gets refusals, and LocalStack's log no traceback."""
+    wish = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    for key in ("dGhlIHNhbXBsZSBub25jZQ==\r\n", "\r\n"):
+        request = f"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: {OTHER_PAGE}\r\n{wish}{key}\r\n".encode()
+        for _ in range(50):
+            assert exchange(guarded, request).startswith(b"HTTP/1.1 403 ")
+    assert ask(guarded, LIST_STACKS)[0] == 200
+    assert [line for line in guarded.output if "Traceback" in line] == []
 
 
 def test_preflight_is_answered_for_allowed_pages_only(guarded: Cloud):

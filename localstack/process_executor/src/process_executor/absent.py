@@ -83,7 +83,8 @@ def answer_not_deployed(request: Any, response: Any, origins: Collection[str]) -
         response.headers["Vary"] = "Origin"
         if request.method == "OPTIONS":  # what it asks for is answered 503 in its turn
             response.status_code = 204
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST"
-            response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
+            for name in ("Method", "Headers"):
+                if asked := request.headers.get(f"Access-Control-Request-{name}"):
+                    response.headers[f"Access-Control-Allow-{name.removesuffix('s')}s"] = asked
             return
     response.set_json(NOT_DEPLOYED)

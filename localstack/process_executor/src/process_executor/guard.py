@@ -5,11 +5,12 @@ with an image, a form or a script of its own for ``http://localhost:4566/?Action
 its own that it lets point to this machine. So, before LocalStack does anything:
 
 - A request for a host name that is not this cloud's is answered 421. Source: RFC 9110 section 15.5.20.
-- A request that comes from a browser reaches AWS's API and ``/_localstack`` only from an allowed page, or as what a
-  person opened. Source: Fetch Metadata Request Headers (W3C), section 2.
+- A request that comes from a browser reaches AWS's API and ``/_localstack`` only from an allowed page, or to read what
+  a person opened. Source: Fetch Metadata Request Headers (W3C), section 2.
 - APIs, function URLs and websites in S3 are open to every page, as on AWS: there the application decides.
 
-Nothing that a page cannot leave out or change decides in its favour: the origin is the browser's word.
+Nothing that a page can leave out or change decides in its favour. What a person opened may have been redirected here by
+another site, and so may an image of an allowed page: without the header Origin, nothing but reading is carried out.
 """
 
 import gzip
@@ -41,14 +42,17 @@ KNOWN_HOSTS = (
     *("localhost", "*.localhost", "localhost.localstack.cloud", "*.localhost.localstack.cloud"),
     *("localstack", "*.localstack", "mock-idp", "frontend", "host.docker.internal"),
 )
-HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{0,5})?")
+LABEL = r"[A-Za-z0-9_-]{1,63}"
+HOST = re.compile(rf"(?P<name>\[[0-9A-Fa-f:.]+\]|{LABEL}(?:\.{LABEL})*\.?)(?::[0-9]{{0,5}})?")
 # What SDKs put before the host of some operations: sync-127.0.0.1, 000000000000.127.0.0.1. A name that ends in a number
 # is nobody's domain, and no browser takes it for a name. Source: URL standard, "ends in a number checker".
 PREFIX_OF_ADDRESS = re.compile(r"[a-z0-9-]+[.-](?=\d+\.\d+\.\d+\.\d+$)")
 ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[^/?#]*)")
 INTERNAL = "/_localstack"
 SECURE_METADATA = ("Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User")
-OPENING = {"GET", "HEAD"}
+BROWSERS = ("Mozilla/", "AppleCoreMedia/")
+# Of services that take their operation from the query; GET reads at the others.
+READING = re.compile(r"(?:Describe|Get|List)[A-Z][A-Za-z]*")
 MIB = 1024 * 1024
 LARGEST = {"api": 10 * MIB, "function-url": 6 * MIB}
 
@@ -140,11 +144,10 @@ def check_host(request: Any, hosts: Hosts) -> None:
     # In its absolute form, a request names its host in the first line, too.
     if target := ABSOLUTE.match(request.environ.get("RAW_URI", "")):
         asked.add(target["host"])
-    for text in asked:
-        found = HOST.fullmatch(text)
-        if len(asked) > 1 or not found or not (found["name"] in hosts or _is_custom_domain(found["name"])):
-            name = found["name"] if found and len(asked) == 1 else "What the request calls its host"
-            raise Refusal.named(421, "unknown_host", f"{name} is not a name of this cloud; ALLOWED_HOSTS adds names.")
+    found = HOST.fullmatch(next(iter(asked), "localhost")) if len(asked) < 2 else None
+    if found is None or not (found["name"] in hosts or _is_custom_domain(found["name"])):
+        name = found["name"] if found else "What the request calls its host"
+        raise Refusal.named(421, "unknown_host", f"{name} is not a name of this cloud; ALLOWED_HOSTS adds names.")
 
 
 def _is_custom_domain(name: str) -> bool:
@@ -163,11 +166,8 @@ def check_page(request: Any, origins: list[str]) -> None:
         return
     headers = request.headers
     origin = headers.get("Origin") or _origin_of(headers.get("Referer", ""))
-    if origin:
-        allowed = origin in origins or "*" in origins
-    else:
-        allowed = headers.get("Sec-Fetch-Site") == "none" and request.method in OPENING
-    if allowed or is_for_an_application(request):
+    known = origin in origins or "*" in origins if origin else headers.get("Sec-Fetch-Site") == "none"
+    if (known and ("Origin" in headers or only_reads(request))) or is_for_an_application(request):
         return
     page = f"the page {origin}" if origin else "a web page"
     raise Refusal.named(
@@ -177,10 +177,16 @@ def check_page(request: Any, origins: list[str]) -> None:
     )
 
 
+def only_reads(request: Any) -> bool:
+    """Say whether a request cannot change anything, by its method and the operations that its query names."""
+    actions = request.args.getlist("Action")
+    return request.method in {"GET", "HEAD"} and all(READING.fullmatch(action) for action in actions)
+
+
 def comes_from_a_browser(headers: Any) -> bool:
     """Say whether a request has a sign of a browser; Node.js's ``fetch`` has one of them, and is none."""
     metadata = {name: headers[name] for name in SECURE_METADATA if name in headers}
-    others = "Origin" in headers or "Referer" in headers or headers.get("User-Agent", "").startswith("Mozilla/")
+    others = "Origin" in headers or "Referer" in headers or headers.get("User-Agent", "").startswith(BROWSERS)
     # A browser's request in the mode "cors" to another site always has an Origin.
     return others or (bool(metadata) and metadata != {"Sec-Fetch-Mode": "cors"})
 
@@ -227,7 +233,7 @@ def route_of(request: Any) -> Rule | None:
 
 
 def check_size(request: Any) -> None:
-    """Refuse a body that is longer than AWS takes, packed or unpacked, before it is in memory.
+    """Refuse a body that is longer than AWS takes, packed or unpacked, before it is read from twisted's temporary file.
 
     Raises:
         Refusal: 413 with AWS's words; 400 where gzip is announced, and something else comes.

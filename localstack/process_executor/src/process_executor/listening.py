@@ -39,7 +39,12 @@ class Request(TwistedRequestAdapter):  # type: ignore[misc]  # it comes with Loc
         super().__init__(*arguments, **named, **WITHOUT_FORMS)
 
     def process(self) -> None:
-        """Refuse a target that is no URL, of which the gateway would make a failure of its own."""
+        """Refuse a target that is no URL, of which the gateway would make a failure of its own, and no WebSockets.
+
+        LocalStack has no API for these, and what the gateway refuses to them damages other connections: it ends them
+        outside of twisted's thread.
+        """
+        self.requestHeaders.removeHeader(b"upgrade")
         try:
             urlsplit(self.uri.decode())
         except ValueError:

@@ -44,7 +44,7 @@ def introduce_itself() -> None:
             response.status_code = 200
             chain.terminate()
 
-    get_current_runtime().components.gateway.request_handlers.insert(1, show)  # behind the check of the host's name
+    get_current_runtime().components.gateway.request_handlers.insert(0, show)  # the guard comes before it
 
 
 def apis(url: str) -> str:
