@@ -18,7 +18,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Never, Self
 from urllib.parse import urlsplit
@@ -238,7 +240,7 @@ class Deployer:
             "Audience": self._settings.audience,
             "ClientId": self._settings.client_id,
             "AllowedOrigin": self._settings.allowed_origins,
-            "ExplainRefusalsTo": self._settings.idp_control_networks or "127.0.0.0/8,::1/128",
+            "ExplainRefusalsTo": ",".join(_networks(self._settings.explain_refusals_to)),
         }
 
     def _lose(self, why: str) -> None:
@@ -297,6 +299,19 @@ class Deployer:
         if build.returncode:
             raise deployment_failed(build.stdout + build.stderr)
         self._built = source
+
+
+def _networks(text: str) -> Iterator[str]:
+    """The networks of a list, with those that this machine is on in place of the word `own`."""
+    for each in text.split(","):
+        if each.strip() != "own":
+            yield each.strip()
+            continue
+        for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+            _, destination, gateway, _, _, _, _, mask, *_ = line.split()
+            if int(gateway, 16) == 0 and int(mask, 16):  # numbers whose last byte comes first
+                address, netmask = (ip_address(int(word, 16).to_bytes(4, "little")) for word in (destination, mask))
+                yield str(ip_network(f"{address}/{netmask}"))
 
 
 @dataclass(frozen=True, kw_only=True)

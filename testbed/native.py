@@ -285,6 +285,7 @@ class NativeStack:
                 "OKTA_AUDIENCE": settings.audience,
                 "OKTA_CLIENT_ID": settings.client_id,
                 "ALLOWED_ORIGINS": settings.allowed_origins,
+                "EXPLAIN_REFUSALS_TO": settings.explain_refusals_to,
                 "DEPLOYER_KEYS_URL": settings.keys_url,
             },
             health_url="",

@@ -18,6 +18,7 @@ Mode = Literal["native", "compose"]
 MAKE_VARIABLES = ("ARGS", "U", "S", "FAULT", "OWN", "JSON", "BASE_URL")
 PORTS = ("FRONTEND_PORT", "IDP_PORT", "IDP_TLS_PORT", "LOCALSTACK_PORT")
 REACHED_AS_LOCALHOST = ("127.0.0.1", "::1", "0.0.0.0", "::", "localhost")  # noqa: S104 -- recognised, not bound
+LOOPBACK = "127.0.0.0/8,::1/128"
 # Where https is, seen from the issuer's http port: 9443 beside 9400.
 TLS_PORT_DISTANCE = 43
 
@@ -179,6 +180,8 @@ class Settings:
         allowed_cloud_origins: whose pages may call the cloud's AWS API.
         idp_config: the issuer's clients, personas, authorization servers and lifetimes.
         idp_control_networks: whose callers need no key for the issuer's control plane; empty: this machine.
+        explain_refusals_to: whose callers are told why a token was refused; the word `own` among them stands for the
+            networks that this machine is on, which a container cannot know before it runs.
         idp_control_key: opens the issuer's control plane to others than this machine; empty: to nobody.
         keys_url: where the deployer reads the issuer's key set; inside Compose an internal address.
         deployment_file: where the deployer writes what it did.
@@ -208,6 +211,7 @@ class Settings:
     start_timeout_s: float
     idp_config: Path
     idp_control_networks: str
+    explain_refusals_to: str
     idp_control_key: str
     idp_log_level: str
     answers: str
@@ -277,6 +281,7 @@ class Settings:
             start_timeout_s=float(timeout),
             idp_config=ROOT / (values.get("IDP_CONFIG") or "mock_idp/personas.yaml"),
             idp_control_networks=values.get("IDP_CONTROL_NETWORKS") or "",
+            explain_refusals_to=values.get("EXPLAIN_REFUSALS_TO") or values.get("IDP_CONTROL_NETWORKS") or LOOPBACK,
             idp_control_key=values.get("IDP_CONTROL_KEY") or "",
             idp_log_level=values.get("IDP_LOG_LEVEL") or "WARNING",
             answers=answers,
