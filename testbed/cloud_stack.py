@@ -5,6 +5,7 @@ resource that it does not know "as a fallback", which is not at all. So the last
 """
 
 import functools
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ import localstack_client.session
 from botocore.config import Config
 
 FINISHED = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+LOOK_S = 0.2
+# How long what somebody else began may take.
+BEGUN_S = 60
 NOT_DEPLOYED = "deployed as a fallback"
 
 
@@ -75,8 +79,15 @@ class CloudStack:
         return {"Bucket": bucket, "Key": key}
 
     def stands(self) -> bool:
-        """Whether the stack is there and finished, so that it can be updated."""
+        """Whether the stack is there and finished, so that it can be updated.
+
+        What a deployer began that was killed comes to its end first: LocalStack cannot delete a stack in the making.
+        """
         found = self._describe()
+        end = time.monotonic() + BEGUN_S
+        while found and found["StackStatus"].endswith("_IN_PROGRESS") and time.monotonic() < end:
+            time.sleep(LOOK_S)
+            found = self._describe()
         return found is not None and found["StackStatus"] in FINISHED
 
     def update(self, order: Order) -> dict[str, str]:
@@ -164,7 +175,7 @@ class CloudStack:
     def _wait(self, name: str) -> None:
         """Wait in short steps: the waiters' own 30 s are made for AWS."""
         waiter = self._cloudformation.get_waiter(name)
-        waiter.wait(StackName=self._name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+        waiter.wait(StackName=self._name, WaiterConfig={"Delay": LOOK_S, "MaxAttempts": 300})
 
 
 def _said(error: botocore.exceptions.ClientError) -> str:

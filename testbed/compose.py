@@ -186,7 +186,13 @@ class ComposeStack:
     def _ask(self, *words: str) -> str:
         """What Compose prints on stdout, whether it succeeds or not."""
         answer = subprocess.run(
-            self._words(*words), cwd=ROOT, env=self._full_environment(), stdout=subprocess.PIPE, text=True, check=False
+            self._words(*words),
+            cwd=ROOT,
+            env=self._full_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if words[0] == "exec" else None,  # a file may not be there yet
+            text=True,
+            check=False,
         )
         return answer.stdout
 

@@ -4,6 +4,7 @@ All tests share one stack of a copied checkout, and leave it as it was.
 """
 
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -132,6 +133,20 @@ def test_restarted_localstack_is_said_to_have_lost_its_data(stack):
     assert "LocalStack restarted" in found["lost"]
     assert "LocalStack restarted" in stack.log("deployer")
     assert "LocalStack restarted" in stack.run("status").stdout
+
+
+def test_deployer_that_is_killed_while_it_deploys_has_a_successor_that_does(stack):
+    """The next one lets LocalStack finish what the first began, and goes on from there."""
+    before, asked = stack.log("deployer"), stack.log("localstack").count("CreateStack => 200")
+    stack.service("localstack").kill()
+    for _ in range(1200):
+        if stack.log("localstack").count("CreateStack => 200") > asked:
+            break
+        threading.Event().wait(0.05)
+    stack.service("deployer").kill()
+    stack.up()
+    assert stack.status()["healthy"] is True
+    assert "failed" not in stack.log("deployer").removeprefix(before)
 
 
 def test_stack_without_its_supervisor_says_so_and_comes_back(stack):
