@@ -112,13 +112,21 @@ class CloudStack:
             NotDeployedError: it failed, whatever its status says.
         """
         if self._describe():
-            self._cloudformation.delete_stack(StackName=self._name)
-            self._wait("stack_delete_complete")
+            self._delete()
         try:
             self._cloudformation.create_stack(**order.arguments(self._name))
         except botocore.exceptions.ClientError as error:
             raise NotDeployedError(_said(error)) from error
         return self._outcome("stack_create_complete", set())
+
+    def _delete(self) -> None:
+        """Delete the stack. Botocore's waiter gives up when it still finds the status from before."""
+        self._cloudformation.delete_stack(StackName=self._name)
+        end = time.monotonic() + BEGUN_S
+        while (found := self._describe()) and time.monotonic() < end:
+            time.sleep(LOOK_S)
+        if found:
+            raise NotDeployedError(f"{self._name}: the old stack could not be deleted, it is {found['StackStatus']}")
 
     def _outcome(self, waiter: str, before: set[str]) -> dict[str, str]:
         try:

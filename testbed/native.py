@@ -415,9 +415,11 @@ class NativeStack:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     mine |= {child.pid: child for child in process.children(recursive=True)}
                     process.send_signal(signal.SIGTERM)
-            for process in _wait_gone(list(mine.values()), timeout_s=ORPHAN_S):
+            stubborn = _wait_gone(list(mine.values()), timeout_s=ORPHAN_S)
+            for process in stubborn:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
+            _wait_gone(stubborn, timeout_s=ORPHAN_S)
 
 
 def _wait_gone(processes: list[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
@@ -433,8 +435,8 @@ def _wait_gone(processes: list[psutil.Process], *, timeout_s: float) -> list[psu
 
 
 def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    try:  # its other threads may outlive the first, and hold its port
+        return bool(process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 
