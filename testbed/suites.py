@@ -19,7 +19,9 @@ from testbed.setup import FUNCTION_NODES, Setup
 ROOMS = ("lambda/tests", "mock_idp/tests", "frontend/tests", "testbed/tests")
 EXECUTOR = "localstack/process_executor/tests"
 RESULTS = ROOT / "test-results"
-BY_TWO = ("-n", "2", "--dist", "loadgroup")
+BY_TWO = ("-n", "2")
+# What a file starts once, such as a stack, is started once: not by each of the two.
+BY_FILE = ("--dist", "loadfile")
 KEEP_WHAT_FAILS = (f"--output={RESULTS}", "--tracing=retain-on-failure", "--screenshot=only-on-failure")
 
 
@@ -34,7 +36,7 @@ def run_rooms(settings: Settings, progress: Progress, arguments: list[str]) -> i
     """The rooms' own tests: none needs the whole stack."""
     prepare(settings, progress, "dev", *NATIVE_PIECES, *FUNCTION_NODES)
     shutil.rmtree(RESULTS, ignore_errors=True)
-    rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", *BY_TWO, *arguments])
+    rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", *BY_TWO, *BY_FILE, *arguments])
     executor = _pytest(settings, "executor", [EXECUTOR, *arguments])
     return rooms or executor
 

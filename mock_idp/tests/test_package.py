@@ -211,10 +211,7 @@ def environments() -> list[object]:
     """One for each version with the lock file's pins, and for the oldest one with the lowest versions allowed."""
     cases = [(version, "pinned") for version in (*PROMISED, *newer_versions())]
     cases.insert(1, (PROMISED[0], "lowest"))
-    return [
-        pytest.param(case, id="-".join(case), marks=pytest.mark.xdist_group(f"package-{'-'.join(case)}"))
-        for case in cases
-    ]
+    return [pytest.param(case, id="-".join(case)) for case in cases]
 
 
 @pytest.fixture(scope="session", params=environments())

@@ -14,8 +14,6 @@ import pytest
 
 from testbed.tests.stacks import Stack, checkout, own_stack, post
 
-pytestmark = pytest.mark.xdist_group("healing")
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory) -> Iterator[Stack]:

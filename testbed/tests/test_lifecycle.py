@@ -20,8 +20,6 @@ import pytest
 from testbed.settings import ROOT
 from testbed.tests.stacks import Stack, checkout, own_stack, post
 
-pytestmark = pytest.mark.xdist_group("lifecycle")
-
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
