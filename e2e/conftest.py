@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from e2e.deployment import Deployment, read_deployment
+from e2e.elsewhere import served_elsewhere
 from e2e.issuer import MockIssuer
 from e2e.pages.board import Board
 from e2e.people import Person
@@ -39,6 +40,13 @@ def base_url() -> str:
 @pytest.fixture(scope="session")
 def deployment(base_url: str) -> Deployment:
     return read_deployment(base_url)
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[str]:
+    """A page at an origin that neither the API nor the cloud knows."""
+    with served_elsewhere() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

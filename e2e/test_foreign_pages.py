@@ -1,12 +1,10 @@
 """Web pages that are not the application's, and what they get from the stack: nothing."""
 
 import json
-import threading
 import uuid
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -39,30 +37,6 @@ ATTACKS = {
     "fetch with CORS": """url => fetch(url, { credentials: "include" })
         .then(answer => answer.text(), error => "no answer")""",
 }
-
-
-class _EmptyPage(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        target = parse_qs(urlsplit(self.path).query).get("to")
-        self.send_response(302 if target else 200)
-        if target:
-            self.send_header("Location", target[0])
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<!doctype html><title>Elsewhere</title><body>")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[str]:
-    """A page at an origin that nobody here knows."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _EmptyPage)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://localhost:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
