@@ -37,7 +37,7 @@ def run_rooms(settings: Settings, progress: Progress, arguments: list[str]) -> i
     prepare(settings, progress, "dev", *NATIVE_PIECES, *FUNCTION_NODES)
     shutil.rmtree(RESULTS, ignore_errors=True)
     rooms = _pytest(settings, "rooms", [*ROOMS, "-m", "not stack", *BY_TWO, *BY_FILE, *arguments])
-    executor = _pytest(settings, "executor", [EXECUTOR, *arguments])
+    executor = _pytest(settings, "executor", [EXECUTOR, *BY_TWO, *arguments])
     return rooms or executor
 
 
