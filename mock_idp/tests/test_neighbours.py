@@ -32,9 +32,8 @@ class Neighbour:
     """A page that a developer has open beside the application, in the browser that is signed in at the issuer."""
 
     def __init__(self, page: Page, running: RunningIssuer, site: str, origin: str) -> None:
-        page.context.set_extra_http_headers({"X-Mock-Namespace": running.browser().namespace})
         self.page = page
-        self.org = running.origin
+        self.org = f"{running.origin}/ns/{running.browser().namespace}"
         self.origin = origin
         page.goto(f"{site}/7/authjs.html?engine=pkce&client=0oatestbed&org={self.org}")
         page.goto(f"{self.org}/oauth2/default/v1/authorize?{self._request(f'{site}/')}")
